@@ -59,7 +59,9 @@ func (c Cookies) Clear(org id.Organization) *http.Cookie { return c.make(c.Name(
 func (c Cookies) Handle(r *http.Request, org id.Organization) string { return one(r, c.Name(org)) }
 
 // Hash gives the fingerprint of that handle as the store keeps it, or "".
-func (c Cookies) Hash(r *http.Request, org id.Organization) string { return fingerprint(c.Handle(r, org)) }
+func (c Cookies) Hash(r *http.Request, org id.Organization) string {
+	return fingerprint(c.Handle(r, org))
+}
 
 // Organizations lists, in order, the organizations this browser shows a session cookie of. Whether one is live, the store says.
 func (c Cookies) Organizations(r *http.Request) []id.Organization {
