@@ -1,0 +1,274 @@
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// Answer says whether a permission holds at a resource, and why or why not.
+type Answer struct {
+	Allowed bool
+	Paths   [][]Hop // every way it is held; also when a restriction takes it away
+	Reason  string  // a sentence: the first way, or the nearest thing that is missing
+}
+
+// Can answers one question, with its reasons. Unknown permissions and resources are a "no" that says so.
+func (e *Effective) Can(p id.Permission, r id.Resource) Answer {
+	resource, known := e.tree.Get(r)
+	switch {
+	case !known:
+		return Answer{Reason: fmt.Sprintf("There is no resource %q in %s.", r, e.tree.Name(e.tree.Root()))}
+	case !e.catalogue.Known(p):
+		return Answer{Reason: fmt.Sprintf("There is no permission %q.", p)}
+	case e.Nothing != "":
+		return Answer{Reason: e.Nothing}
+	}
+	var a Answer
+	for _, h := range e.Grants {
+		if e.carries(h, p) && e.tree.Reaches(h.Resource, r) {
+			a.Paths = append(a.Paths, e.way(h, p, r))
+		}
+	}
+	if len(a.Paths) == 0 {
+		a.Reason = e.missing(p, r)
+		return a
+	}
+	for _, x := range e.Restrictions {
+		if e.tree.Reaches(x.Resource, r) && slices.Contains(x.Actions, Action(p)) {
+			a.Reason = fmt.Sprintf("A restriction at %s takes %q away.", e.tree.Name(x.Resource), Action(p))
+			return a
+		}
+	}
+	a.Allowed = true
+	a.Reason = fmt.Sprintf("%s holds %s at %s: %s.", e.User.Name, p, resource.Name, Sentence(a.Paths[0]))
+	return a
+}
+
+// Allowed is Can without the reasons.
+func (e *Effective) Allowed(p id.Permission, r id.Resource) bool {
+	i, known := e.catalogue.index[p]
+	return known && e.at(r).has(i)
+}
+
+// way is the reason of a grant, led on to a permission at a resource.
+func (e *Effective) way(h Held, p id.Permission, r id.Resource) []Hop {
+	why := slices.Clone(h.Why[:len(h.Why)-1])
+	at := h.Why[len(h.Why)-1]
+	for _, carrier := range e.catalogue.Expand(h.Role) {
+		if !slices.Contains(e.catalogue.byID[carrier].Permissions, p) {
+			continue
+		}
+		for _, included := range e.catalogue.Chain(h.Role, carrier)[1:] {
+			why = append(why, Hop{HopIncluded, string(included), e.catalogue.Name(included)})
+		}
+		break
+	}
+	why = append(why, at)
+	if h.Resource != r {
+		why = append(why, Hop{HopInherited, string(r), e.tree.Name(r)})
+	}
+	return why
+}
+
+func (e *Effective) carries(h Held, p id.Permission) bool {
+	info, known := e.catalogue.byID[h.Role]
+	return known && info.permissions.has(e.catalogue.index[p])
+}
+
+// missing names the nearest thing that would have made it a yes: a parked grant, one outside its time, the same role
+// elsewhere, and last the roles that carry the permission.
+func (e *Effective) missing(p id.Permission, r id.Resource) string {
+	for _, h := range e.Parked {
+		if e.carries(h.Held, p) && e.tree.Reaches(h.Resource, r) {
+			return fmt.Sprintf("%s would carry it, but waits in the conflict list: %s must not be held together.",
+				e.catalogue.Name(h.Role), join(h.Against, " and "))
+		}
+	}
+	for _, h := range e.Outside {
+		if !e.carries(h, p) || !e.tree.Reaches(h.Resource, r) {
+			continue
+		}
+		if e.now.Before(h.Starts) {
+			return fmt.Sprintf("%s carries it from %s on.", e.catalogue.Name(h.Role), h.Starts.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+		return fmt.Sprintf("%s carried it until %s.", e.catalogue.Name(h.Role), h.Expires.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	var elsewhere []string
+	for _, h := range e.Grants {
+		if e.carries(h, p) {
+			elsewhere = append(elsewhere, fmt.Sprintf("%s at %s", e.catalogue.Name(h.Role), e.tree.Name(h.Resource)))
+		}
+	}
+	if len(elsewhere) > 0 {
+		return fmt.Sprintf("%s holds it elsewhere only: %s.", e.User.Name, join(unique(elsewhere), ", "))
+	}
+	var roles []string
+	for _, info := range e.catalogue.roles {
+		if info.permissions.has(e.catalogue.index[p]) && e.catalogue.Covers(e.available, info.ID) {
+			roles = append(roles, e.catalogue.Name(info.ID))
+		}
+	}
+	if len(roles) == 0 {
+		return fmt.Sprintf("No role of this organization carries %s.", p)
+	}
+	return fmt.Sprintf("%s holds no role that carries %s; these do: %s.", e.User.Name, p, join(roles, ", "))
+}
+
+// at gives the permissions at one resource.
+func (e *Effective) at(r id.Resource) set {
+	out := make(set, len(e.catalogue.permissions)/64+1)
+	for _, h := range e.Grants {
+		if e.tree.Reaches(h.Resource, r) {
+			out = out.union(e.catalogue.byID[h.Role].permissions)
+		}
+	}
+	return out.minus(e.taken(r))
+}
+
+// taken gives the permissions that restrictions take away at one resource.
+func (e *Effective) taken(r id.Resource) set {
+	out := make(set, len(e.catalogue.permissions)/64+1)
+	for _, x := range e.Restrictions {
+		if !e.tree.Reaches(x.Resource, r) {
+			continue
+		}
+		for i, p := range e.catalogue.permissions {
+			if slices.Contains(x.Actions, Action(p.ID)) {
+				out.add(i)
+			}
+		}
+	}
+	return out
+}
+
+// Permissions gives what the user may do at a resource, in catalogue order.
+func (e *Effective) Permissions(r id.Resource) []id.Permission { return e.catalogue.list(e.at(r)) }
+
+// ByResource gives what the user may do at every resource where it may do anything.
+func (e *Effective) ByResource() map[id.Resource][]id.Permission {
+	out := map[id.Resource][]id.Permission{}
+	for _, r := range e.tree.All() {
+		if here := e.at(r.ID); here.len() > 0 {
+			out[r.ID] = e.catalogue.list(here)
+		}
+	}
+	return out
+}
+
+// Resources gives the resources at which a permission holds, in tree order.
+func (e *Effective) Resources(p id.Permission) []id.Resource {
+	var out []id.Resource
+	for _, r := range e.tree.All() {
+		if e.Allowed(p, r.ID) {
+			out = append(out, r.ID)
+		}
+	}
+	return out
+}
+
+// Everywhere reports whether a permission holds at the root.
+func (e *Effective) Everywhere(p id.Permission) bool { return e.Allowed(p, e.tree.Root()) }
+
+// RootRoles gives every role in force at the root, included roles spelled out, in catalogue order: the `roles` claim. A
+// role of which a restriction at the root takes a permission is left out, since an application that reads only names would
+// otherwise take the restriction for nothing.
+func (e *Effective) RootRoles() []id.Role {
+	taken := e.taken(e.tree.Root())
+	var out []id.Role
+	for _, info := range e.catalogue.roles {
+		held := slices.ContainsFunc(e.Grants, func(h Held) bool {
+			return h.Resource == e.tree.Root() && e.catalogue.Carries(h.Role, info.ID)
+		})
+		if held && !info.permissions.meets(taken) {
+			out = append(out, info.ID)
+		}
+	}
+	return out
+}
+
+// Claims gives every grant in force as applications see it, not expanded and each once: the `grants` claim.
+func (e *Effective) Claims() []RoleAt {
+	var out []RoleAt
+	for _, h := range e.Grants {
+		out = append(out, RoleAt{h.Role, h.Resource})
+	}
+	return unique(out)
+}
+
+// GroupNames gives the names of the groups the user is in: the `groups` claim.
+func (e *Effective) GroupNames() []string {
+	var out []string
+	for _, g := range e.Groups {
+		out = append(out, g.Name)
+	}
+	return unique(out)
+}
+
+// Holds reports whether the user holds a role, itself or by inclusion, at a resource or above.
+func (e *Effective) Holds(r id.Role, at id.Resource) bool {
+	return slices.ContainsFunc(e.Grants, func(h Held) bool {
+		return e.catalogue.Carries(h.Role, r) && e.tree.Reaches(h.Resource, at)
+	})
+}
+
+// BeyondDefaults reports whether anything was given to the user beyond what everyone has, whatever the user's state: who
+// has nothing beyond stands in the inbox. What was given and is over does not count, what is to come does.
+func (e *Effective) BeyondDefaults() bool {
+	return slices.ContainsFunc(e.kept, func(h Held) bool { return h.Source != Default && h.Source != Provider })
+}
+
+// Kept gives what was given and is not over, whatever the user's state: what a reactivation brings back.
+func (e *Effective) Kept() []Held { return e.kept }
+
+// Catalogue gives the catalogue the answer was worked out with.
+func (e *Effective) Catalogue() *Catalogue { return e.catalogue }
+
+// Tree gives the tree the answer was worked out with.
+func (e *Effective) Tree() *Tree { return e.tree }
+
+// Change is what a user may do at a resource in one answer and not in another.
+type Change struct {
+	Resource id.Resource
+	Gained   []id.Permission
+	Lost     []id.Permission
+}
+
+// Compare gives what changes from one answer to another, at the topmost resources where it does: the preview of a change.
+func Compare(before, after *Effective) []Change {
+	var out []Change
+	type difference struct{ gained, lost set }
+	seen := map[id.Resource]difference{}
+	for _, r := range after.tree.All() {
+		was, is := before.at(r.ID), after.at(r.ID)
+		d := difference{is.minus(was), was.minus(is)}
+		seen[r.ID] = d
+		if up := after.tree.Path(r.ID); len(up) > 1 {
+			above := seen[up[1]]
+			if slices.Equal(above.gained, d.gained) && slices.Equal(above.lost, d.lost) {
+				continue
+			}
+		}
+		if d.gained.len()+d.lost.len() > 0 {
+			out = append(out, Change{r.ID, after.catalogue.list(d.gained), after.catalogue.list(d.lost)})
+		}
+	}
+	return out
+}
+
+// Reaches reports whether a permission about users (users.read, users.manage) reaches a user: everyone when it is held at
+// the root; below the root only those who hold a grant there or below. Invited says where pending invitations would give
+// that user roles.
+func (e *Effective) Reaches(p id.Permission, of *Effective, invited ...id.Resource) bool {
+	if e.Everywhere(p) {
+		return true
+	}
+	for _, h := range of.kept {
+		if e.Allowed(p, h.Resource) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(invited, func(r id.Resource) bool { return e.Allowed(p, cmp.Or(r, e.tree.Root())) })
+}
