@@ -1,17 +1,119 @@
 package scim
 
-// Fold maps a string to the form in which values of a caseExact=false attribute are compared:
-// Unicode normalization form C, full case folding, and form C again (Unicode 3.13, D145). Two
-// strings that differ only in case or in composition fold to the same bytes.
-func Fold(s string) string { return fold(s) }
+import (
+	"strings"
+	"time"
 
-// UserNameKey maps a user name to the form in which it is unique: the PRECIS profile
-// UsernameCaseMapped (RFC 8265 section 3.3, asked for by RFC 7644 section 5), which also unites
-// full-width forms, and Fold of it. Names that the profile refuses (it allows no blanks) are kept
-// and compared by Fold alone: refusing them would lock out people whom their directory knows.
-func UserNameKey(s string) string { return userNameKey(s) }
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/width"
+)
+
+// Fold maps a string to the form in which values of a caseExact=false attribute are compared:
+// canonical decomposition, full case folding, composition (Unicode 3.13, D145, in form C). Two
+// strings that differ only in case or in composition fold to the same bytes.
+func Fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return norm.NFC.String(norm.NFD.String(cases.Fold().String(norm.NFD.String(s))))
+		}
+	}
+	return lower(s)
+}
+
+// UserNameKey maps a user name to the form in which it is unique (RFC 7644 section 5 asks for the
+// PRECIS profile UsernameCaseMapped of RFC 8265 section 3.3): full-width and half-width forms become
+// ordinary ones, and Fold does the rest. On every name that the profile accepts it unites at least
+// what the profile unites. Names that the profile refuses (it allows no blanks) have a key too:
+// refusing them would lock out people whom their directory knows.
+func UserNameKey(s string) string { return Fold(width.Fold.String(s)) }
 
 // Folded is the copy of a resource that a store keeps to filter by: every caseExact=false string
-// folded, every dateTime int64 microseconds since 1970 UTC, empty strings left out. On it a Filter
-// needs only plain comparisons of bytes and numbers.
-func Folded(rt *ResourceType, a Attributes) Attributes { return folded(rt, a) }
+// folded, the resource type's Key by UserNameKey, every dateTime int64 microseconds since 1970 UTC,
+// empty strings left out. On it a Filter needs only plain comparisons of bytes and numbers.
+func Folded(rt *ResourceType, a Attributes) Attributes {
+	out := foldObject(rt, commonAttributes, a)
+	for k, v := range foldObject(rt, rt.Schema.Attributes, a) {
+		out[k] = v
+	}
+	for _, x := range rt.Extensions {
+		if m, ok := a[x.Schema.ID].(map[string]any); ok {
+			if f := foldObject(rt, x.Schema.Attributes, m); len(f) > 0 {
+				out[x.Schema.ID] = f
+			}
+		}
+	}
+	return out
+}
+
+func foldObject(rt *ResourceType, attributes []*Attribute, m map[string]any) map[string]any {
+	out := map[string]any{}
+	for _, a := range attributes {
+		if a.Returned == ReturnedNever {
+			continue
+		}
+		list, ok := m[a.Name].([]any)
+		if !ok {
+			if v := foldValue(rt, a, m[a.Name]); v != nil {
+				out[a.Name] = v
+			}
+			continue
+		}
+		var folded []any
+		for _, x := range list {
+			if v := foldValue(rt, a, x); v != nil {
+				folded = append(folded, v)
+			}
+		}
+		if folded != nil {
+			out[a.Name] = folded
+		}
+	}
+	return out
+}
+
+// foldValue gives nil for what a filter sees as no value.
+func foldValue(rt *ResourceType, a *Attribute, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if m := foldObject(rt, a.Sub, v); len(m) > 0 {
+			return m
+		}
+		return nil
+	case string:
+		if v == "" {
+			return nil
+		}
+		if a.Type == TypeDateTime {
+			if micros, ok := parseDateTime(v); ok {
+				return micros
+			}
+			return nil
+		}
+		return foldText(rt, a, v)
+	}
+	return v
+}
+
+func foldText(rt *ResourceType, a *Attribute, s string) string {
+	switch {
+	case a.CaseExact:
+		return s
+	case rt.Key != "" && a == rt.Schema.Attribute(rt.Key):
+		return UserNameKey(s)
+	}
+	return Fold(s)
+}
+
+// parseDateTime reads an xsd:dateTime (RFC 7643 section 2.3.5). One without a zone is taken as UTC.
+func parseDateTime(s string) (micros int64, ok bool) {
+	if strings.Contains(s, ",") { // time.Parse takes it for a decimal point
+		return 0, false
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UnixMicro(), true
+		}
+	}
+	return 0, false
+}

@@ -1,7 +1,5 @@
 package scim
 
-import "encoding/json"
-
 // The URNs of the schemas this package defines.
 const (
 	UserURN       = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -52,6 +50,12 @@ func GroupType(extensions ...Extension) *ResourceType {
 	}
 }
 
-// JSON renders the resource type for /ResourceTypes (RFC 7643 section 6). The base is the URL of
-// the SCIM root without a slash at the end.
-func (rt *ResourceType) JSON(base string) json.RawMessage { return resourceTypeJSON(rt, base) }
+// Create checks the body of a POST and makes the resource of it (RFC 7644 section 3.3).
+func (rt *ResourceType) Create(raw Attributes, d *Dialect) (Result, error) {
+	return create(rt, raw, d)
+}
+
+// Replace checks the body of a PUT against what is stored (RFC 7644 section 3.5.1).
+func (rt *ResourceType) Replace(stored, raw Attributes, d *Dialect) (Result, error) {
+	return replace(rt, stored, raw, d)
+}

@@ -1,23 +1,18 @@
 package scim
 
-import (
-	"encoding/json"
-	"strings"
-)
-
 // Type is a data type of RFC 7643 section 2.3.
 type Type string
 
 // The data types.
 const (
-	String    Type = "string"
-	Boolean   Type = "boolean"
-	Decimal   Type = "decimal"
-	Integer   Type = "integer"
-	DateTime  Type = "dateTime"
-	Binary    Type = "binary"
-	Reference Type = "reference"
-	Complex   Type = "complex"
+	TypeString    Type = "string"
+	TypeBoolean   Type = "boolean"
+	TypeDecimal   Type = "decimal"
+	TypeInteger   Type = "integer"
+	TypeDateTime  Type = "dateTime"
+	TypeBinary    Type = "binary"
+	TypeReference Type = "reference"
+	TypeComplex   Type = "complex"
 )
 
 // MutabilityKind says who may change an attribute, and when (RFC 7643 section 7).
@@ -80,17 +75,9 @@ type Schema struct {
 // Attribute finds an attribute by name in any case, nil when there is none.
 func (s *Schema) Attribute(name string) *Attribute { return find(s.Attributes, name) }
 
-// JSON renders the schema for /Schemas (RFC 7643 section 7). The base is the URL of the SCIM root
-// without a slash at the end.
-func (s *Schema) JSON(base string) json.RawMessage { return schemaJSON(s, base) }
-
-// LoadSchema reads a schema in the form of RFC 7643 section 7. What the standard forbids (a
-// complex attribute inside a complex one, a name twice, a word outside its vocabulary) is an error.
-func LoadSchema(data []byte) (*Schema, error) { return loadSchema(data) }
-
 func find(attributes []*Attribute, name string) *Attribute {
 	for _, a := range attributes {
-		if strings.EqualFold(a.Name, name) {
+		if sameName(a.Name, name) {
 			return a
 		}
 	}
