@@ -1,0 +1,53 @@
+// Package outbox describes what leaves the house: a delivery that a transaction posts together with its change, that a
+// job carries out afterwards, again and again until the other side has taken it or the tries are used up, and that leaves
+// a receipt either way. Nothing is sent from inside a request.
+package outbox
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// Kind says what a delivery is, and so which handler carries it out.
+type Kind string
+
+// The kinds of delivery.
+const (
+	Mail              Kind = "mail"
+	BackChannelLogout Kind = "back-channel-logout"
+	SAMLLogout        Kind = "saml-logout"
+	SharedSignal      Kind = "shared-signal"
+	Webhook           Kind = "webhook"
+)
+
+// Delivery is one message to one destination. The store makes ID and Created when a transaction posts it.
+type Delivery struct {
+	ID           id.Delivery
+	Organization id.Organization // '' for the installation's own
+	Kind         Kind
+	Destination  string          // as a person would name it: an address, an application, a host
+	Payload      json.RawMessage // what the handler needs to build the message; secrets in it are sealed by the poster
+	Created      int64           // UTC microseconds
+	NextAt       int64           // when it is due; now when 0
+	Attempts     int             // tries begun so far
+	LeasedUntil  int64           // a worker has it until then; 0 for nobody
+	Delivered    int64           // 0 until the other side took it
+	Failed       int64           // 0 unless it was given up
+	LastError    string          // what the last failed try said, safe to show
+	Receipt      json.RawMessage // what the other side answered
+}
+
+// MaxAttempts is after how many tries a delivery is given up: with Backoff that is a little over a day.
+const MaxAttempts = 14
+
+// Backoff is how long to wait after the given number of tries: five seconds, doubling, at most four hours. The caller
+// adds jitter, so that what failed together does not come back together.
+func Backoff(attempts int) time.Duration {
+	d := 5 * time.Second
+	for i := 1; i < attempts && d < 4*time.Hour; i++ {
+		d *= 2
+	}
+	return min(d, 4*time.Hour)
+}

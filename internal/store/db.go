@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/seal"
+)
+
+// Options say which store to open and how.
+type Options struct {
+	// URL is sqlite:PATH or postgres://...; ?pool=transaction on the latter says that a pooler in transaction mode stands
+	// between, so that neither named statements nor LISTEN work through it.
+	URL string
+	// DirectURL is PostgreSQL without the pooler: for migrations and LISTEN. URL where it is empty.
+	DirectURL string
+	// Keys seal and hash what is secret at rest.
+	Keys *seal.Keys
+	// Now is the clock; time.Now where it is nil.
+	Now func() time.Time
+	// Log gets what no caller can be told; silent where it is nil.
+	Log *slog.Logger
+	// Migrate brings an older PostgreSQL schema up to date. SQLite always does: nobody else could.
+	Migrate bool
+	// MaxConns bounds PostgreSQL's pool, or SQLite's readers; 0 chooses.
+	MaxConns int
+}
+
+// DB is an open store.
+type DB struct {
+	Keys *seal.Keys
+
+	url    string
+	now    func() time.Time
+	log    *slog.Logger
+	d      dialect
+	engine engine
+}
+
+// binding is what a transaction is bound to.
+type binding struct {
+	organization id.Organization
+	system       bool
+	write        bool
+}
+
+// engine is one of the two stores: sqliteEngine, postgresEngine.
+type engine interface {
+	// transact runs fn in a transaction and answers its error, or the commit's. It may run fn more than once, always in
+	// the caller's goroutine.
+	transact(ctx context.Context, b binding, fn func(session) error) error
+	close()
+}
+
+// Open opens a store, migrating it first where Options say so, and refuses a schema this binary cannot serve.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	if db.log == nil {
+		db.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	switch {
+	case strings.HasPrefix(o.URL, "sqlite:"):
+		db.d = sqliteDialect
+		db.engine, err = openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite:"), o, db.log)
+	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
+		db.d = postgresDialect
+		db.engine, err = openPostgres(ctx, o, db.log)
+	default:
+		return nil, fmt.Errorf("the store %q is neither sqlite:PATH nor postgres://...", redact(o.URL))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the store %s: %w", redact(o.URL), err)
+	}
+	return db, nil
+}
+
+// redact gives a store's URL without its password, for logs and refusals.
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(unreadable URL)"
+	}
+	return u.Redacted()
+}
+
+// Close ends the store: what is under way is finished, what comes later is refused.
+func (db *DB) Close() { db.engine.close() }
+
+// Now is the store's clock.
+func (db *DB) Now() time.Time { return db.now() }
+
+// Ready says whether the store can be reached and holds a schema this binary serves.
+func (db *DB) Ready(ctx context.Context) error {
+	var s schema
+	err := db.System().Read(ctx, func(tx *SystemTx) error {
+		return tx.lastRow(ctx, schemaQuery).Scan(&s.version, &s.oldest)
+	})
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "The store cannot be reached.")
+	}
+	return s.check()
+}
+
+// Read runs fn in a read-only transaction bound to org.
+func (db *DB) Read(ctx context.Context, org id.Organization, fn func(tx *Tx) error) error {
+	return db.run(ctx, binding{organization: org}, func(w *work) error { return fn(&Tx{w, org}) })
+}
+
+// Write runs fn in a transaction bound to org and commits it unless fn answers an error. Fn may run more than once.
+func (db *DB) Write(ctx context.Context, org id.Organization, fn func(tx *Tx) error) error {
+	return db.run(ctx, binding{organization: org, write: true}, func(w *work) error { return fn(&Tx{w, org}) })
+}
+
+// System is the door to what belongs to the installation.
+func (db *DB) System() System { return System{db} }
+
+// System is the marked exception: transactions that see every organization.
+type System struct{ db *DB }
+
+// Read runs fn in a read-only transaction over the whole store.
+func (s System) Read(ctx context.Context, fn func(tx *SystemTx) error) error {
+	return s.db.run(ctx, binding{system: true}, func(w *work) error { return fn(&SystemTx{w}) })
+}
+
+// Write runs fn in a transaction over the whole store and commits it unless fn answers an error.
+func (s System) Write(ctx context.Context, fn func(tx *SystemTx) error) error {
+	return s.db.run(ctx, binding{system: true, write: true}, func(w *work) error { return fn(&SystemTx{w}) })
+}
+
+func (db *DB) run(ctx context.Context, b binding, fn func(*work) error) error {
+	if insideClosure() {
+		panic("store: a transaction was opened inside another one's closure; with a pool of one connection this never returns")
+	}
+	if !b.system && b.organization == "" {
+		return fault.New(fault.NotFound, "There is no organization without an id.")
+	}
+	err := db.engine.transact(ctx, b, func(s session) error {
+		return closure(fn, &work{s: s, now: db.now(), d: db.d, db: db})
+	})
+	return classify(ctx, err)
+}
+
+// closure is the frame insideClosure looks for: a caller's function runs nowhere else.
+//
+//go:noinline
+func closure(fn func(*work) error, w *work) error {
+	return fn(w)
+}
+
+var closureEntry = func() uintptr {
+	var pcs [1]uintptr
+	_ = closure(func(*work) error {
+		var stack [2]uintptr
+		runtime.Callers(1, stack[:])
+		pcs[0] = runtime.FuncForPC(stack[1] - 1).Entry()
+		return nil
+	}, nil)
+	return pcs[0]
+}()
+
+// insideClosure reports whether this goroutine is already inside a transaction's closure, by its own stack: a closure gets
+// no context of its own that could say so.
+func insideClosure() bool {
+	var pcs [64]uintptr
+	n := runtime.Callers(3, pcs[:])
+	for _, pc := range pcs[:n] {
+		if f := runtime.FuncForPC(pc - 1); f != nil && f.Entry() == closureEntry {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vestibule-id/vestibule/internal/fault"
+)
+
+// dialect is where the two stores' words differ. Its methods give pieces of SQL.
+type dialect int
+
+const (
+	sqliteDialect dialect = iota
+	postgresDialect
+)
+
+// forUpdate ends a select whose rows this transaction is about to change. SQLite's one writer holds them all already.
+func (d dialect) forUpdate() string {
+	if d == postgresDialect {
+		return " for update"
+	}
+	return ""
+}
+
+// skipLocked ends a select that takes rows nobody else is working on.
+func (d dialect) skipLocked() string {
+	if d == postgresDialect {
+		return " for update skip locked"
+	}
+	return ""
+}
+
+// lock is the statement that takes a named lock until the transaction ends, or "".
+func (d dialect) lock() string {
+	if d == postgresDialect {
+		return `select pg_advisory_xact_lock(hashtextextended($1, 0))`
+	}
+	return ""
+}
+
+// ilike is like without regard to case; the pattern is escaped with a backslash.
+func (d dialect) ilike() string {
+	if d == postgresDialect {
+		return "ilike"
+	}
+	return "like"
+}
+
+// announce tells other nodes that a cached thing changed. It is sent at commit and only makes sooner what they would find
+// within a second.
+func (w *work) announce() {
+	if w.d == postgresDialect {
+		w.queue(`select pg_notify('vestibule', '')`)
+	}
+}
+
+// classify gives every error of the store its kind; what fn answered itself stays as it is.
+func classify(ctx context.Context, err error) error {
+	switch {
+	case err == nil, fault.As(err) != nil:
+		return err
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(err, fault.Unavailable, "The request ended before its work was done.")
+	}
+	if f := violation(err); f != nil {
+		return f
+	}
+	if unreachable(err) {
+		return fault.Wrap(err, fault.Unavailable, "The store cannot be reached. Trying again may help.")
+	}
+	return err
+}

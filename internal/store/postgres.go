@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"runtime"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The PostgreSQL engine. A transaction's beginning and its binding to an organization travel with its first statement, and
+// what it queues travels with the next one or with the commit, so that a closure that only queues is one round trip.
+//
+// Writing transactions run at READ COMMITTED: what must not change between reading and writing is read with
+// dialect.forUpdate, compared by its version, held by a constraint, or kept apart with Tx.Lock. Reading ones see one
+// snapshot (REPEATABLE READ), as they do on SQLite.
+
+// maxRetries is how often a transaction runs again after PostgreSQL chose it as the victim of a conflict.
+const maxRetries = 5
+
+type postgresEngine struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+}
+
+func openPostgres(ctx context.Context, o Options, log *slog.Logger) (engine, error) {
+	config, err := postgresConfig(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = int32(o.MaxConns)
+	if o.MaxConns == 0 {
+		config.MaxConns = int32(max(16, 4*runtime.GOMAXPROCS(0)))
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	e := &postgresEngine{pool: pool, log: log}
+	direct := o.DirectURL
+	if direct == "" {
+		direct = o.URL
+	}
+	if err := migratePostgres(ctx, e, direct, o.Migrate); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// postgresConfig reads a URL, taking our own word pool=transaction out of it.
+func postgresConfig(raw string) (*pgxpool.Config, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read")
+	}
+	q := u.Query()
+	pooled := q.Get("pool")
+	q.Del("pool")
+	u.RawQuery = q.Encode()
+	config, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, err
+	}
+	switch pooled {
+	case "":
+	case "transaction":
+		// A pooler in transaction mode gives each transaction another server connection, where a statement prepared by
+		// name is unknown. Unnamed statements with remembered descriptions travel in one piece.
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	default:
+		return nil, fmt.Errorf("pool=%s is not known; pool=transaction is", pooled)
+	}
+	return config, nil
+}
+
+func (e *postgresEngine) close() { e.pool.Close() }
+
+func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(session) error) error {
+	for try := 0; ; try++ {
+		err := e.once(ctx, b, fn)
+		if err == nil || try == maxRetries || !serialization(err) {
+			return err
+		}
+		// Jitter, so that the two that met do not meet again.
+		wait := time.NewTimer(time.Duration(rand.Int64N(int64(5*time.Millisecond) << try)))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *postgresEngine) once(ctx context.Context, b binding, fn func(session) error) error {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	s := &postgresSession{conn: conn.Conn(), b: b}
+	// Released whatever happens, a panic included; a connection left inside a transaction is closed by the pool.
+	defer func() {
+		s.end()
+		conn.Release()
+	}()
+	if err := fn(s); err != nil {
+		return err
+	}
+	return s.commit(ctx)
+}
+
+// serialization reports whether PostgreSQL undid the transaction in favour of another one.
+func serialization(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+type statement struct {
+	sql  string
+	args []any
+}
+
+type postgresSession struct {
+	conn    *pgx.Conn
+	b       binding
+	begun   bool
+	single  bool
+	over    bool
+	pending []statement
+	open    *postgresRows
+	failure error
+}
+
+func (s *postgresSession) last() { s.single = !s.b.write }
+
+// batch starts a batch with what must come before the next statement, and says how many results to skip.
+func (s *postgresSession) batch() (*pgx.Batch, int, error) {
+	switch {
+	case s.over:
+		return nil, 0, errOver
+	case s.failure != nil:
+		return nil, 0, s.failure
+	case s.open != nil:
+		return nil, 0, s.fail(errRowsOpen)
+	}
+	batch := &pgx.Batch{}
+	if !s.begun {
+		begin := "begin isolation level repeatable read read only"
+		if s.b.write {
+			begin = "begin"
+		}
+		batch.Queue(begin)
+		if s.b.system {
+			batch.Queue("select set_config('vestibule.system', 'on', true)")
+		} else {
+			batch.Queue("select set_config('vestibule.organization', $1, true)", string(s.b.organization))
+		}
+		s.begun = true
+	}
+	for _, st := range s.pending {
+		batch.Queue(st.sql, st.args...)
+	}
+	s.pending = nil
+	return batch, batch.Len(), nil
+}
+
+func (s *postgresSession) fail(err error) error {
+	if s.failure == nil {
+		s.failure = err
+	}
+	return err
+}
+
+// skip reads the results nobody waits for.
+func (s *postgresSession) skip(results pgx.BatchResults, n int) error {
+	for range n {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close()
+			return s.fail(err)
+		}
+	}
+	return nil
+}
+
+func (s *postgresSession) query(ctx context.Context, sql string, args []any) (rows, error) {
+	batch, before, err := s.batch()
+	if err != nil {
+		return nil, err
+	}
+	batch.Queue(sql, args...)
+	if s.single {
+		batch.Queue("commit")
+	}
+	results := s.conn.SendBatch(ctx, batch)
+	if err := s.skip(results, before); err != nil {
+		return nil, err
+	}
+	r, err := results.Query()
+	if err != nil {
+		_ = results.Close()
+		return nil, s.fail(err)
+	}
+	s.open = &postgresRows{Rows: r, s: s, results: results, single: s.single}
+	s.single = false
+	return s.open, nil
+}
+
+func (s *postgresSession) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	batch, before, err := s.batch()
+	if err != nil {
+		return 0, err
+	}
+	batch.Queue(sql, args...)
+	s.single = false
+	results := s.conn.SendBatch(ctx, batch)
+	if err := s.skip(results, before); err != nil {
+		return 0, err
+	}
+	tag, err := results.Exec()
+	if err = errors.Join(err, results.Close()); err != nil {
+		return 0, s.fail(err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+func (s *postgresSession) queue(sql string, args []any) {
+	s.pending = append(s.pending, statement{sql, args})
+}
+
+// commit sends what is queued together with the commit.
+func (s *postgresSession) commit(ctx context.Context) error {
+	if s.open != nil {
+		s.open.Close()
+	}
+	if s.failure != nil {
+		return s.failure
+	}
+	if len(s.pending) == 0 && !s.begun {
+		return nil
+	}
+	batch, before, err := s.batch()
+	if err != nil {
+		return err
+	}
+	batch.Queue("commit")
+	results := s.conn.SendBatch(ctx, batch)
+	if err := s.skip(results, before); err != nil {
+		return err
+	}
+	_, err = results.Exec()
+	if err = errors.Join(err, results.Close()); err != nil {
+		return s.fail(err)
+	}
+	s.begun = false
+	return nil
+}
+
+// end undoes what was not committed. A connection on which that fails is closed by the pool when it is released.
+func (s *postgresSession) end() {
+	if s.open != nil {
+		s.open.Close()
+	}
+	s.over = true
+	if s.begun && !s.conn.IsClosed() && s.conn.PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_, _ = s.conn.Exec(ctx, "rollback")
+	}
+}
+
+type postgresRows struct {
+	pgx.Rows
+	s       *postgresSession
+	results pgx.BatchResults
+	single  bool
+	err     error
+}
+
+// Close frees the connection for the next statement, and keeps the failure that ended the rows early.
+func (r *postgresRows) Close() {
+	if r.s.open != r {
+		return
+	}
+	r.s.open = nil
+	r.Rows.Close()
+	err := r.Rows.Err()
+	if err == nil && r.single {
+		_, err = r.results.Exec()
+		r.s.begun = false
+	}
+	if r.err = errors.Join(err, r.results.Close()); r.err != nil {
+		_ = r.s.fail(r.err)
+	}
+}
+
+// Next closes the rows after the last one.
+func (r *postgresRows) Next() bool {
+	if r.s.open == r && r.Rows.Next() {
+		return true
+	}
+	r.Close()
+	return false
+}
+
+// Err is what ended the rows early.
+func (r *postgresRows) Err() error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.Rows.Err()
+}

@@ -1,0 +1,511 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The SQLite engine: WAL, synchronous=FULL, one connection that writes and a pool of connections that read.
+//
+// Writers wait in a queue. One goroutine takes what waits, up to maxBatch and waiting for nobody, begins an immediate
+// transaction and gives each request its turn on the connection, inside a savepoint of its own. The closure runs in the
+// goroutine that asked, so that a panic or Goexit in it unwinds where it belongs; until it is through, nobody else touches
+// the connection. Nobody is answered before the commit of the whole batch has returned. If that fails, or SQLite rolls
+// back by itself, each request of the batch runs again alone.
+
+// maxBatch is how many writers share one commit: enough for the fsync to vanish among them, few enough for the first to
+// wait only milliseconds for the last.
+const maxBatch = 128
+
+// busyTimeout is how long a statement waits for another process (apply) to finish its write.
+const busyTimeout = 10 * time.Second
+
+type sqliteEngine struct {
+	pool    *sql.DB
+	log     *slog.Logger
+	writer  *sqliteConn
+	queue   chan *writeRequest
+	readers chan *sqliteConn // a nil is a reader not opened yet
+	closing chan struct{}
+	stopped chan struct{}
+	once    sync.Once
+}
+
+// writeRequest is one caller's transaction in the writer's queue.
+type writeRequest struct {
+	ctx   context.Context
+	turn  chan turn       // the writer to the caller
+	ended chan turnResult // the caller to the writer
+}
+
+// turn either gives the caller the connection, or ends its request with err.
+type turn struct {
+	session *sqliteSession
+	err     error
+}
+
+type turnResult struct {
+	err  error
+	gone bool // the closure panicked: the caller waits for nothing more
+}
+
+func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (engine, error) {
+	if path == "" {
+		return nil, errors.New("it names no file")
+	}
+	pool, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, err
+	}
+	n := o.MaxConns
+	if n == 0 {
+		n = max(4, 2*runtime.GOMAXPROCS(0))
+	}
+	e := &sqliteEngine{
+		pool: pool, log: log,
+		queue: make(chan *writeRequest, maxBatch), readers: make(chan *sqliteConn, n),
+		closing: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if e.writer, err = e.connect(ctx, "pragma journal_mode = wal"); err == nil {
+		err = migrateSQLite(ctx, pool, e.writer, path)
+	}
+	if err != nil {
+		_ = pool.Close()
+		return nil, err
+	}
+	for range n {
+		e.readers <- nil
+	}
+	go e.write()
+	return e, nil
+}
+
+// sqliteDSN gives the driver's address of a file. What every connection needs is set here, so that none can lack it.
+func sqliteDSN(path string) string {
+	q := url.Values{"_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "foreign_keys(1)", "synchronous(full)",
+		"temp_store(memory)", "cache_size(-8000)",
+	}}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// connect opens one more connection of the pool.
+func (e *sqliteEngine) connect(ctx context.Context, pragmas ...string) (*sqliteConn, error) {
+	conn, err := e.pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pragmas {
+		if _, err := conn.ExecContext(ctx, p); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), conn.Close())
+		}
+	}
+	return &sqliteConn{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+}
+
+// sqliteConn is one connection with its prepared statements.
+type sqliteConn struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+// maxStatements bounds the prepared statements of a connection: filters make texts without end.
+const maxStatements = 512
+
+func (c *sqliteConn) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	if st, ok := c.stmts[text]; ok {
+		return st, nil
+	}
+	st, err := c.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.stmts) >= maxStatements {
+		for k, old := range c.stmts {
+			delete(c.stmts, k)
+			_ = old.Close()
+			break
+		}
+	}
+	c.stmts[text] = st
+	return st, nil
+}
+
+// run executes a statement of the engine's own (begin, savepoint, commit).
+func (c *sqliteConn) run(text string) error {
+	st, err := c.prepare(context.Background(), text)
+	if err != nil {
+		return err
+	}
+	_, err = st.ExecContext(context.Background())
+	return err
+}
+
+func (c *sqliteConn) close() {
+	for _, st := range c.stmts {
+		_ = st.Close()
+	}
+	_ = c.conn.Close()
+}
+
+var errClosed = errors.New("the store is closed")
+
+func (e *sqliteEngine) transact(ctx context.Context, b binding, fn func(session) error) error {
+	if b.write {
+		return e.enqueue(ctx, fn)
+	}
+	return e.read(ctx, fn)
+}
+
+func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
+	var c *sqliteConn
+	select {
+	case c = <-e.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closing:
+		return errClosed
+	}
+	if c == nil {
+		var err error
+		if c, err = e.connect(ctx, "pragma query_only = 1"); err != nil {
+			e.readers <- nil
+			return err
+		}
+	}
+	s := &sqliteSession{c: c, lazy: true}
+	defer func() {
+		if err := s.end(); err != nil {
+			e.log.Error("a reading connection is replaced", "error", err)
+			c.close()
+			c = nil
+		}
+		e.readers <- c
+	}()
+	if err := fn(s); err != nil {
+		return err
+	}
+	return s.failure
+}
+
+// enqueue hands the request to the writer and runs fn whenever its turn comes.
+func (e *sqliteEngine) enqueue(ctx context.Context, fn func(session) error) error {
+	r := &writeRequest{ctx: ctx, turn: make(chan turn, 1), ended: make(chan turnResult, 1)}
+	select {
+	case e.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closing:
+		return errClosed
+	}
+	for {
+		var t turn
+		select {
+		case t = <-r.turn:
+		case <-e.stopped:
+			// The writer may have answered just before it stopped.
+			select {
+			case t = <-r.turn:
+			default:
+				return errClosed
+			}
+		}
+		if t.session == nil {
+			return t.err
+		}
+		r.take(t.session, fn)
+	}
+}
+
+// take is one turn: it runs fn and tells the writer how it went, also when fn never returns.
+func (r *writeRequest) take(s *sqliteSession, fn func(session) error) {
+	result := turnResult{err: errors.New("the closure did not return"), gone: true}
+	defer func() { r.ended <- result }()
+	err := fn(s)
+	if err == nil {
+		err = s.failure
+	}
+	result = turnResult{err: err}
+}
+
+// write is the writer goroutine.
+func (e *sqliteEngine) write() {
+	defer close(e.stopped)
+	for {
+		select {
+		case r := <-e.queue:
+			e.batch(e.gather(r))
+		case <-e.closing:
+			// What waits is still served; what comes later is refused.
+			for {
+				select {
+				case r := <-e.queue:
+					e.batch(e.gather(r))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (e *sqliteEngine) gather(first *writeRequest) []*writeRequest {
+	batch := []*writeRequest{first}
+	for len(batch) < maxBatch {
+		select {
+		case r := <-e.queue:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// batch runs the requests in one transaction and answers them; where that breaks for all, each runs again alone.
+func (e *sqliteEngine) batch(requests []*writeRequest) {
+	answers, waiting, broken := e.together(requests)
+	if broken == nil {
+		for i, r := range waiting {
+			r.turn <- turn{err: answers[i]}
+		}
+		return
+	}
+	if len(requests) == 1 {
+		for _, r := range waiting {
+			r.turn <- turn{err: broken}
+		}
+		return
+	}
+	e.log.Warn("a batch of writes is run again one by one", "writes", len(waiting), "error", broken)
+	for _, r := range waiting {
+		e.batch([]*writeRequest{r})
+	}
+}
+
+// together runs one transaction. It answers who still waits and what each is to be told, or the error that undid
+// everything.
+func (e *sqliteEngine) together(requests []*writeRequest) (answers []error, waiting []*writeRequest, broken error) {
+	if err := e.writer.run("begin immediate"); err != nil {
+		return nil, requests, err
+	}
+	defer func() {
+		if broken != nil {
+			// SQLite may have rolled back by itself, and then there is nothing to roll back.
+			_ = e.writer.run("rollback")
+		}
+	}()
+	for i, r := range requests {
+		if err := r.ctx.Err(); err != nil {
+			answers, waiting = append(answers, err), append(waiting, r)
+			continue
+		}
+		result, err := e.serve(r)
+		if !result.gone {
+			answers, waiting = append(answers, result.err), append(waiting, r)
+		}
+		if err != nil {
+			return nil, append(waiting, requests[i+1:]...), err
+		}
+	}
+	if err := e.writer.run("commit"); err != nil {
+		return nil, waiting, err
+	}
+	return answers, waiting, nil
+}
+
+// serve gives one request its turn inside a savepoint. The error it answers breaks the batch.
+func (e *sqliteEngine) serve(r *writeRequest) (turnResult, error) {
+	if err := e.writer.run("savepoint request"); err != nil {
+		return turnResult{err: err}, err
+	}
+	s := &sqliteSession{c: e.writer, write: true}
+	r.turn <- turn{session: s}
+	result := <-r.ended
+	s.closeRows()
+	s.over = true
+	if result.err != nil {
+		// Where SQLite rolled the whole transaction back by itself (disk full, out of memory), the savepoint is gone
+		// with everybody's work, and this fails.
+		if err := e.writer.run("rollback to request"); err != nil {
+			return result, errors.Join(err, s.failure)
+		}
+	}
+	if err := e.writer.run("release request"); err != nil {
+		return result, err
+	}
+	return result, nil
+}
+
+func (e *sqliteEngine) close() {
+	e.once.Do(func() {
+		close(e.closing)
+		<-e.stopped
+		for range cap(e.readers) {
+			if c := <-e.readers; c != nil {
+				c.close()
+			}
+		}
+		e.writer.close()
+		_ = e.pool.Close()
+	})
+}
+
+// sqliteSession is one request on a connection.
+type sqliteSession struct {
+	c       *sqliteConn
+	write   bool
+	lazy    bool // a reading transaction that has not begun
+	single  bool // the next statement is the only one, and needs no transaction around it
+	begun   bool
+	over    bool
+	open    *sqliteRows
+	failure error
+}
+
+var (
+	errRowsOpen = errors.New("a statement was run while the rows of another were open")
+	errOver     = errors.New("a statement was run after its transaction had ended")
+)
+
+func (s *sqliteSession) last() { s.single = s.lazy && !s.begun }
+
+// ready begins a reading transaction at its first statement, and refuses what cannot run.
+func (s *sqliteSession) ready() error {
+	switch {
+	case s.over:
+		return errOver
+	case s.failure != nil:
+		return s.failure
+	case s.open != nil:
+		return s.fail(errRowsOpen)
+	}
+	if s.lazy && !s.begun && !s.single {
+		if err := s.c.run("begin"); err != nil {
+			return s.fail(err)
+		}
+		s.begun = true
+	}
+	s.single = false
+	return nil
+}
+
+func (s *sqliteSession) fail(err error) error {
+	if s.failure == nil {
+		s.failure = err
+	}
+	return err
+}
+
+// statementContext keeps the writer's statements from being interrupted: an interrupted insert rolls back the whole batch.
+func (s *sqliteSession) statementContext(ctx context.Context) context.Context {
+	if s.write {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
+func (s *sqliteSession) query(ctx context.Context, text string, args []any) (rows, error) {
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	ctx = s.statementContext(ctx)
+	st, err := s.c.prepare(ctx, text)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	r, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.open = &sqliteRows{r, s}
+	return s.open, nil
+}
+
+func (s *sqliteSession) exec(ctx context.Context, text string, args []any) (int64, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	ctx = s.statementContext(ctx)
+	st, err := s.c.prepare(ctx, text)
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	result, err := st.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	return result.RowsAffected()
+}
+
+// queue runs the statement at once: there is no round trip to save. Its failure is the next statement's, or the end's.
+func (s *sqliteSession) queue(text string, args []any) {
+	if _, err := s.exec(context.Background(), text, args); err != nil {
+		_ = s.fail(err)
+	}
+}
+
+func (s *sqliteSession) closeRows() {
+	if s.open != nil {
+		s.open.Close()
+	}
+}
+
+// end finishes a reading transaction.
+func (s *sqliteSession) end() error {
+	s.closeRows()
+	s.over = true
+	if !s.begun {
+		return nil
+	}
+	return s.c.run("rollback")
+}
+
+type sqliteRows struct {
+	*sql.Rows
+	s *sqliteSession
+}
+
+// Close frees the connection for the next statement, and keeps the failure that ended the rows early.
+func (r *sqliteRows) Close() {
+	if r.s.open != r {
+		return
+	}
+	r.s.open = nil
+	if err := errors.Join(r.Rows.Err(), r.Rows.Close()); err != nil {
+		_ = r.s.fail(err)
+	}
+}
+
+// Next closes the rows after the last one, as pgx does.
+func (r *sqliteRows) Next() bool {
+	if r.Rows.Next() {
+		return true
+	}
+	r.Close()
+	return false
+}
+
+// sqliteCode gives the extended result code of an error of SQLite, or 0.
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+func sqliteBusy(err error) bool {
+	code := sqliteCode(err) & 0xff
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
