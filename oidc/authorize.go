@@ -134,17 +134,21 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, req *Authoriz
 // enough to send that refusal to the client.
 func (p *Provider) judgeAuthorize(c *Client, q params) (AuthorizeRequest, *Error) {
 	req := AuthorizeRequest{ClientID: c.ID, RedirectURI: q["redirect_uri"], Started: p.now().UTC()}
-	// The response mode first: it says how every later refusal travels.
+	// State and response mode first: they say how every later refusal travels. A state that is not
+	// lawful is not sent back.
+	unlawful := (params{"state": q["state"]}).judge()
+	if unlawful == nil {
+		req.State = q["state"]
+	}
 	switch mode := q["response_mode"]; mode {
 	case "", modeQuery, modeFragment, modeFormPost:
 		req.ResponseMode = mode
 	default:
 		return req, refuse(InvalidRequest, "This response_mode is not supported.")
 	}
-	if refusal := (params{"state": q["state"]}).judge(); refusal != nil {
-		return req, refusal // and the state is not sent back
+	if unlawful != nil {
+		return req, unlawful
 	}
-	req.State = q["state"]
 	if refusal := q.judge(); refusal != nil {
 		return req, refusal
 	}
