@@ -1,0 +1,23 @@
+package store
+
+import "context"
+
+// What the tests of this package, which stand outside it because storetest imports it, may reach.
+
+func (w *work) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	return w.exec(ctx, sql, args...)
+}
+
+func (w *work) Queue(sql string, args ...any) { w.queue(sql, args...) }
+
+func (w *work) Row(ctx context.Context, sql string, args ...any) row {
+	return w.queryRow(ctx, sql, args...)
+}
+
+func (w *work) LastRow(ctx context.Context, sql string, args ...any) row {
+	return w.lastRow(ctx, sql, args...)
+}
+
+func (w *work) Query(ctx context.Context, sql string, args ...any) (rows, error) {
+	return w.query(ctx, sql, args...)
+}

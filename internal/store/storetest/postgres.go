@@ -1,0 +1,330 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/vestibule-id/vestibule/internal/seal"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// role is what the store connects as: it owns its databases and nothing else.
+const (
+	role         = "vestibule_test"
+	rolePassword = "vestibule_test"
+)
+
+const install = "Storage is tested on PostgreSQL too. Install its server (Debian: apt install postgresql), " +
+	"or name a running one: VESTIBULE_TEST_POSTGRES=postgres://admin:password@host/postgres"
+
+// postgresServer is the server all tests of this process share.
+type postgresServer struct {
+	address *url.URL      // with the administrator's credential
+	admin   *pgxpool.Pool // few connections, for creating and dropping databases
+	// template is made at the first clone.
+	template func() (string, error)
+}
+
+var sharedServer = sync.OnceValues(startServer)
+
+func server(t testing.TB) *postgresServer {
+	t.Helper()
+	s, err := sharedServer()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, install)
+	}
+	return s
+}
+
+func startServer() (*postgresServer, error) {
+	raw := os.Getenv("VESTIBULE_TEST_POSTGRES")
+	if raw == "" {
+		var err error
+		if raw, err = throwaway(); err != nil {
+			return nil, err
+		}
+	}
+	address, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("VESTIBULE_TEST_POSTGRES is not a URL")
+	}
+	config, err := pgxpool.ParseConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 2
+	admin, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, err
+	}
+	s := &postgresServer{address: address, admin: admin}
+	s.template = sync.OnceValues(s.makeTemplate)
+	return s, s.prepare()
+}
+
+// exclusive runs fn while no other test process of this server does.
+func (s *postgresServer) exclusive(fn func(ctx context.Context, conn *pgxpool.Conn) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := s.admin.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock(7361621)"); err != nil {
+		return err
+	}
+	defer func() { _, _ = conn.Exec(ctx, "select pg_advisory_unlock(7361621)") }()
+	return fn(ctx, conn)
+}
+
+// prepare makes the role, and drops what crashed tests left an hour ago.
+func (s *postgresServer) prepare() error {
+	return s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
+		var n int
+		if err := conn.QueryRow(ctx, "select count(*) from pg_roles where rolname = $1", role).Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			if _, err := conn.Exec(ctx, "create role "+role+" login nosuperuser nocreatedb nocreaterole nobypassrls password '"+rolePassword+"'"); err != nil {
+				return err
+			}
+		}
+		names, err := conn.Query(ctx, "select datname from pg_database where datname like 'vt\\_%'")
+		if err != nil {
+			return err
+		}
+		old, err := pgx.CollectRows(names, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, name := range old {
+			made, err := strconv.ParseInt(strings.Split(name, "_")[1], 36, 64)
+			if err == nil && time.Since(time.Unix(made, 0)) > time.Hour {
+				_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
+			}
+		}
+		return nil
+	})
+}
+
+// makeTemplate gives a database with the schema, made once for each schema and server.
+func (s *postgresServer) makeTemplate() (string, error) {
+	name := "vestibule_template_" + fingerprint()
+	return name, s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
+		var n int
+		if err := conn.QueryRow(ctx, "select count(*) from pg_database where datname = $1", name).Scan(&n); err != nil || n > 0 {
+			return err
+		}
+		work := name + "_work"
+		for _, sql := range []string{
+			"drop database if exists " + work + " with (force)",
+			"create database " + work + " owner " + role,
+		} {
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		db, err := store.Open(ctx, store.Options{URL: s.url(work), Migrate: true, MaxConns: 2})
+		if err != nil {
+			return err
+		}
+		db.Close()
+		_, err = conn.Exec(ctx, "alter database "+work+" rename to "+name)
+		return err
+	})
+}
+
+func (s *postgresServer) clone(t testing.TB) string {
+	t.Helper()
+	template, err := s.template()
+	if err != nil {
+		t.Fatalf("prepare the PostgreSQL template: %v", err)
+	}
+	return s.create(t, " template "+template)
+}
+
+func (s *postgresServer) empty(t testing.TB) string {
+	t.Helper()
+	return s.create(t, "")
+}
+
+func (s *postgresServer) create(t testing.TB, from string) string {
+	t.Helper()
+	name := strings.ToLower(fmt.Sprintf("vt_%s_%x", strconv.FormatInt(time.Now().Unix(), 36), seal.Random(8)))
+	if _, err := s.admin.Exec(context.Background(), "create database "+name+from+" owner "+role); err != nil {
+		t.Fatalf("create a database: %v", err)
+	}
+	t.Cleanup(func() {
+		if _, err := s.admin.Exec(context.Background(), "drop database if exists "+name+" with (force)"); err != nil {
+			t.Errorf("drop the database: %v", err)
+		}
+	})
+	return s.url(name)
+}
+
+// url is the address of a database for the ordinary role.
+func (s *postgresServer) url(database string) string {
+	u := *s.address
+	u.User = url.UserPassword(role, rolePassword)
+	u.Path = "/" + database
+	return u.String()
+}
+
+// AdminURL is the address of the same database for the server's administrator, for tests that watch from outside.
+func AdminURL(t testing.TB, storeURL string) string {
+	t.Helper()
+	u, err := url.Parse(storeURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = server(t).address.User
+	return u.String()
+}
+
+// throwaway gives the administrator's URL of this machine's cluster for tests, starting it where it does not run.
+func throwaway() (string, error) {
+	dir, err := home()
+	if err != nil {
+		return "", err
+	}
+	// Only one process starts it; the others wait here. The lock ends with the process that holds it.
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "address")
+	if raw, err := os.ReadFile(file); err == nil && alive(string(raw)) {
+		return string(raw), nil
+	}
+	address, err := initialize(dir)
+	if err != nil {
+		return "", err
+	}
+	return address, os.WriteFile(file, []byte(address), 0o600)
+}
+
+func alive(address string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return false
+	}
+	return conn.Close(ctx) == nil
+}
+
+// initialize makes and starts a cluster that may lose everything: nothing is forced to disk.
+func initialize(dir string) (string, error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	data := filepath.Join(dir, "postgres-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return "", err
+	}
+	run := func(name string, args ...string) error {
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir = "/"
+		if os.Getuid() == 0 { // PostgreSQL refuses to run as root
+			if cmd.SysProcAttr, err = asPostgres(data); err != nil {
+				return err
+			}
+		}
+		// A buffer instead of a file would keep us waiting for the server's own output to end.
+		out, err := os.CreateTemp(dir, name)
+		if err != nil {
+			return err
+		}
+		defer func() { _, _ = out.Close(), os.Remove(out.Name()) }()
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Run(); err != nil {
+			said, _ := os.ReadFile(out.Name())
+			return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(said))
+		}
+		return nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	if err := run("initdb", "-D", filepath.Join(data, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
+		return "", err
+	}
+	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off "+
+		"-c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB "+
+		"-c autovacuum=off -c log_min_messages=fatal", port)
+	if err := run("pg_ctl", "start", "-w", "-D", filepath.Join(data, "data"), "-l", filepath.Join(data, "log"), "-o", settings); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), nil
+}
+
+// binaries finds the folder with initdb and pg_ctl; Debian keeps them out of PATH, the newest version last.
+func binaries() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	var found []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb", "/opt/homebrew/opt/postgresql@*/bin/initdb"} {
+		paths, _ := filepath.Glob(pattern)
+		found = append(found, paths...)
+	}
+	if len(found) == 0 {
+		return "", errors.New("PostgreSQL's initdb is not on this machine")
+	}
+	sort.Strings(found)
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+// asPostgres makes a command run as the user postgres, who then owns data.
+func asPostgres(data string) (*syscall.SysProcAttr, error) {
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("root may not run PostgreSQL, and there is no user postgres: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chown(data, int(uid), int(gid)); err != nil {
+		return nil, err
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
