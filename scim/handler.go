@@ -1,0 +1,288 @@
+package scim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// MediaType is the type of every answer (RFC 7644 section 3.8).
+const MediaType = "application/scim+json"
+
+// The bounds a Handler keeps and tells of in ServiceProviderConfig.
+const (
+	DefaultPage   = 100
+	MaxPage       = 1000
+	MaxBody       = 4 << 20
+	MaxBulk       = 8 << 20
+	BulkLimit     = 1000
+	CursorTimeout = time.Hour
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	Types []*ResourceType
+
+	// Open authenticates a request and finds its tenant. Its error answers for every address, also for
+	// those that do not exist, so that nobody learns anything without a credential.
+	Open func(r *http.Request) (*Tenant, error)
+
+	Now func() time.Time
+	Log *slog.Logger
+	// DocumentationURI stands in ServiceProviderConfig when it is set.
+	DocumentationURI string
+}
+
+// Handler serves the protocol of RFC 7644 over the stores that Open finds. Mount it where the SCIM root
+// is, or call ServePath with the rest of the path.
+type Handler struct {
+	Config
+	router *chi.Mux
+	hints  hints
+	// sparing tells of a type whether its stored document may be answered as it stands: no attribute
+	// of it is left out of an answer that asks for nothing in particular.
+	sparing map[*ResourceType]bool
+}
+
+// NewHandler makes a Handler.
+func NewHandler(c Config) *Handler {
+	h := &Handler{Config: c, router: chi.NewRouter(), sparing: map[*ResourceType]bool{}}
+	if h.Now == nil {
+		h.Now = time.Now
+	}
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	route := func(pattern string, m methods) { h.router.Handle(pattern, h.serve(m)) }
+	route("/", methods{"GET": h.root})
+	route("/.search", methods{"POST": h.rootSearch})
+	route("/Bulk", methods{"POST": h.bulk})
+	route("/ServiceProviderConfig", methods{"GET": h.serviceProviderConfig})
+	route("/ResourceTypes", methods{"GET": h.resourceTypes})
+	route("/ResourceTypes/{id}", methods{"GET": h.resourceType})
+	route("/Schemas", methods{"GET": h.schemas})
+	route("/Schemas/{id}", methods{"GET": h.schema})
+	// A directory's credential has no person behind it (RFC 7644 section 3.11).
+	h.router.Handle("/Me", h.serve(nil))
+	h.router.NotFound(h.serve(methods{"*": func(*call) error {
+		return Errorf(http.StatusNotFound, "", "There is no such address here.")
+	}}))
+	for _, rt := range c.Types {
+		h.sparing[rt] = sparing(rt)
+		with := func(f func(*call, *ResourceType) error) endpoint {
+			return func(c *call) error { return f(c, rt) }
+		}
+		route(rt.Endpoint, methods{"GET": with(h.list), "POST": with(h.create)})
+		route(rt.Endpoint+"/.search", methods{"POST": with(h.search)})
+		route(rt.Endpoint+"/{id}", methods{"GET": with(h.get), "PUT": with(h.replace), "PATCH": with(h.patch), "DELETE": with(h.delete)})
+	}
+	return h
+}
+
+func sparing(rt *ResourceType) bool {
+	schemas := []*Schema{rt.Schema}
+	for _, e := range rt.Extensions {
+		schemas = append(schemas, e.Schema)
+	}
+	asked := func(a *Attribute) bool { return a.Returned == ReturnedRequest }
+	for _, s := range schemas {
+		for _, a := range s.Attributes {
+			if asked(a) || slices.ContainsFunc(a.Sub, asked) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (h *Handler) typeNamed(name string) *ResourceType {
+	for _, rt := range h.Types {
+		if rt.Name == name {
+			return rt
+		}
+	}
+	return nil
+}
+
+// ServeHTTP serves the request's path, or what is left of it below a chi mount.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if rctx := chi.RouteContext(r.Context()); rctx != nil && rctx.RoutePath != "" {
+		path = rctx.RoutePath
+	}
+	h.ServePath(w, r, path)
+}
+
+// ServePath serves the request as if path were its whole path. Some clients join the root and an
+// endpoint with two slashes; they are read as one.
+func (h *Handler) ServePath(w http.ResponseWriter, r *http.Request, path string) {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	if path == "" {
+		path = "/"
+	}
+	rctx := chi.NewRouteContext()
+	rctx.RoutePath = path
+	h.router.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, rctx)))
+}
+
+// call is one request under way.
+type call struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	tenant *Tenant
+	id     string
+	query  url.Values
+}
+
+type (
+	endpoint func(c *call) error
+	methods  map[string]endpoint
+)
+
+func (h *Handler) serve(m methods) http.HandlerFunc {
+	var allow []string
+	for name := range m {
+		allow = append(allow, name)
+	}
+	if m["GET"] != nil {
+		allow = append(allow, "HEAD")
+	}
+	slices.Sort(allow)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h.run(w, r, m, allow); err != nil {
+			h.fail(w, r, err)
+		}
+	}
+}
+
+func (h *Handler) run(w http.ResponseWriter, r *http.Request, m methods, allow []string) error {
+	t, err := h.Open(r)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return Errorf(http.StatusNotImplemented, "", "This credential belongs to a directory and not to a person, so there is no /Me.")
+	}
+	f := m[r.Method]
+	if r.Method == http.MethodHead {
+		f = m["GET"]
+	}
+	if any := m["*"]; any != nil {
+		f = any
+	}
+	if f == nil {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return Errorf(http.StatusMethodNotAllowed, "", "%s is not served here; allowed are %s.", r.Method, strings.Join(allow, ", "))
+	}
+	// url.URL.Query drops what it cannot read. A filter that vanished would list everybody.
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest(InvalidValue, "The query string cannot be read: %v.", err)
+	}
+	return f(&call{w: w, r: r, tenant: t, id: chi.URLParam(r, "id"), query: query})
+}
+
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := AsError(err)
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented {
+		h.Log.ErrorContext(r.Context(), "scim request", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests:
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", "1")
+		}
+	}
+	body, err := e.MarshalJSON()
+	if err != nil {
+		body = []byte(`{"schemas":["` + ErrorURN + `"],"status":"500"}`)
+	}
+	send(w, e.Status, body)
+}
+
+func send(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", MediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	// People's data: no cache between us and the client keeps it.
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client has gone; there is nobody to tell
+}
+
+// body reads a JSON body of at most limit bytes (RFC 7644 section 3.8).
+func (c *call) body(limit int) (Attributes, error) {
+	if ct := c.r.Header.Get("Content-Type"); ct != "" {
+		mt, _, err := mime.ParseMediaType(ct)
+		if err != nil || mt != MediaType && mt != "application/json" {
+			return nil, Errorf(http.StatusUnsupportedMediaType, "", "A body must be %s or application/json, not %q.", MediaType, ct)
+		}
+	}
+	tooLarge := Errorf(http.StatusRequestEntityTooLarge, "", "The body is larger than %d bytes.", limit)
+	if c.r.ContentLength > int64(limit) {
+		return nil, tooLarge
+	}
+	var buf bytes.Buffer
+	if c.r.ContentLength > 0 {
+		buf.Grow(int(c.r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(c.r.Body, int64(limit)+1))
+	switch {
+	case n > int64(limit):
+		return nil, tooLarge
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
+		return nil, badRequest(InvalidSyntax, "The body ended early.")
+	case err != nil:
+		return nil, Errorf(http.StatusBadRequest, InvalidSyntax, "The body could not be read.")
+	}
+	return DecodeJSON(buf.Bytes(), Limits{Bytes: limit, Depth: DefaultLimits.Depth, Values: DefaultLimits.Values})
+}
+
+// projection reads attributes and excludedAttributes; nil answers everything that is returned by
+// default.
+func (h *Handler) projection(c *call, rt *ResourceType) (*Projection, error) {
+	return h.projectionOf(rt, names(c.query["attributes"]), names(c.query["excludedAttributes"]))
+}
+
+func (h *Handler) projectionOf(rt *ResourceType, attributes, excluded []string) (*Projection, error) {
+	if len(attributes) == 0 && len(excluded) == 0 && h.sparing[rt] {
+		return nil, nil
+	}
+	return ParseProjection(rt, attributes, excluded)
+}
+
+func names(values []string) []string {
+	var out []string
+	for _, v := range values {
+		for _, name := range strings.Split(v, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+func want(rt *ResourceType, p *Projection) Want {
+	return Want{
+		Rows:   rt.Rows != "" && (p == nil || p.Wants(rt.Rows)),
+		Groups: rt.Schema.Attribute("groups") != nil && (p == nil || p.Wants("groups")),
+	}
+}
