@@ -42,6 +42,7 @@ type DB struct {
 	log    *slog.Logger
 	d      dialect
 	engine engine
+	cache  cache // what the operator declared, as last read
 }
 
 // binding is what a transaction is bound to.

@@ -26,6 +26,8 @@ type work struct {
 	now time.Time
 	d   dialect
 	db  *DB
+	// bumped says that this transaction changed something cached: what it reads then is not committed yet.
+	bumped bool
 }
 
 // Now is the time of the transaction: everything written in it carries the same.
@@ -133,6 +135,7 @@ func (tx *Tx) Bump(_ context.Context, name string) { tx.bump(name) }
 
 // BumpOrganization says that what is cached of the organization (tree, settings, directories, connections) has changed.
 func (tx *Tx) BumpOrganization(_ context.Context) {
+	tx.bumped = true
 	tx.queue(`
 		update organizations
 		set version = version + 1
@@ -141,6 +144,7 @@ func (tx *Tx) BumpOrganization(_ context.Context) {
 }
 
 func (w *work) bump(name string) {
+	w.bumped = true
 	w.queue(`
 		insert into versions (name, version)
 		values ($1, 1)

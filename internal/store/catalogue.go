@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// cache keeps what the operator declared, as last read, with the version it was read at. It is never trusted by itself:
+// whoever uses it has just read the version in the same transaction, so that no node ever decides over an older catalogue
+// or tree than its transaction sees.
+type cache struct {
+	mu            sync.Mutex // guards both fields; held only to read or replace them
+	catalogue     versioned[*access.Catalogue]
+	organizations map[id.Organization]versioned[*Organization]
+}
+
+type versioned[T any] struct {
+	version int64
+	value   T
+}
+
+// Catalogue gives the operator's permissions and roles.
+func (tx *Tx) Catalogue(ctx context.Context) (*access.Catalogue, error) { return tx.readCatalogue(ctx) }
+
+// Catalogue gives the operator's permissions and roles.
+func (tx *SystemTx) Catalogue(ctx context.Context) (*access.Catalogue, error) { return tx.readCatalogue(ctx) }
+
+func (w *work) readCatalogue(ctx context.Context) (*access.Catalogue, error) {
+	var version int64
+	err := w.queryRow(ctx, `
+		select version
+		from versions
+		where name = 'configuration'`).Scan(&version)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration's version: %w", err)
+	}
+	return w.catalogueAt(ctx, version)
+}
+
+// catalogueAt gives the catalogue of a version that this transaction has just read.
+func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogue, error) {
+	w.db.cache.mu.Lock()
+	kept := w.db.cache.catalogue
+	w.db.cache.mu.Unlock()
+	if kept.value != nil && kept.version == version && !w.bumped {
+		return kept.value, nil
+	}
+	catalogue, err := w.loadCatalogue(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	// What this transaction changed itself is not committed: another may yet commit something else under this version.
+	if !w.bumped {
+		w.db.cache.mu.Lock()
+		w.db.cache.catalogue = versioned[*access.Catalogue]{version, catalogue}
+		w.db.cache.mu.Unlock()
+	}
+	return catalogue, nil
+}
+
+func (w *work) loadCatalogue(ctx context.Context) (*access.Catalogue, error) {
+	permissions, err := collect[access.Permission](w.query(ctx, `
+		select id, name
+		from permissions
+		order by position, id`))(func(s scanner) (p access.Permission, err error) {
+		err = s.Scan(&p.ID, &p.Name)
+		return p, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	roles, err := collect[access.Role](w.query(ctx, `
+		select id, name, document
+		from roles
+		order by position, id`))(func(s scanner) (r access.Role, err error) {
+		var id id.Role
+		var name string
+		err = s.Scan(&id, &name, decode(&r))
+		r.ID, r.Name = id, name
+		return r, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	exclusive, err := collect[[]id.Role](w.query(ctx, `
+		select roles
+		from exclusive_roles
+		order by position`))(func(s scanner) (set []id.Role, err error) {
+		err = s.Scan(decode(&set))
+		return set, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	catalogue, err := access.NewCatalogue(permissions, roles, exclusive)
+	if f := fault.As(err); f != nil && len(f.Fields) > 0 {
+		// What is stored was checked before it was stored: this is our fault, not the caller's.
+		return nil, fmt.Errorf("the stored catalogue: %s: %s", f.Fields[0].Path, f.Fields[0].Message)
+	}
+	return catalogue, err
+}
