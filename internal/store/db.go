@@ -42,7 +42,11 @@ type DB struct {
 	log    *slog.Logger
 	d      dialect
 	engine engine
-	cache  cache // what the operator declared, as last read
+	// declared is what decisions rest on, as last read.
+	declared declared
+
+	versions *versionWatch
+	posted   chan struct{}
 }
 
 // binding is what a transaction is bound to.
@@ -56,13 +60,14 @@ type binding struct {
 type engine interface {
 	// transact runs fn in a transaction and answers its error, or the commit's. It may run fn more than once, always in
 	// the caller's goroutine.
-	transact(ctx context.Context, b binding, fn func(session) error) error
+	transact(ctx context.Context, b binding, fn func(runner) error) error
 	close()
 }
 
 // Open opens a store, migrating it first where Options say so, and refuses a schema this binary cannot serve.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log}
+	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log, posted: make(chan struct{}, 1)}
+	db.versions = &versionWatch{db: db, known: map[string]knownVersion{}}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -76,7 +81,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.engine, err = openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite:"), o, db.log)
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
 		db.d = postgresDialect
-		db.engine, err = openPostgres(ctx, o, db.log)
+		db.engine, err = openPostgres(ctx, o, db.log, db.versions.forget)
 	default:
 		return nil, fmt.Errorf("the store %q is neither sqlite:PATH nor postgres://...", redact(o.URL))
 	}
@@ -141,16 +146,32 @@ func (s System) Write(ctx context.Context, fn func(tx *SystemTx) error) error {
 
 func (db *DB) run(ctx context.Context, b binding, fn func(*work) error) error {
 	if insideClosure() {
-		panic("store: a transaction was opened inside another one's closure; with a pool of one connection this never returns")
+		panic(nested)
 	}
 	if !b.system && b.organization == "" {
 		return fault.New(fault.NotFound, "There is no organization without an id.")
 	}
-	err := db.engine.transact(ctx, b, func(s session) error {
-		return closure(fn, &work{s: s, now: db.now(), d: db.d, db: db})
+	var w *work
+	err := db.engine.transact(ctx, b, func(s runner) error {
+		w = &work{s: s, now: db.now(), d: db.d, db: db}
+		return closure(fn, w)
 	})
-	return classify(ctx, err)
+	if err != nil {
+		return classify(err)
+	}
+	for _, name := range w.announced {
+		db.versions.forget(name)
+	}
+	if w.posted {
+		select {
+		case db.posted <- struct{}{}:
+		default: // the job has not looked since the last one, and will find both
+		}
+	}
+	return nil
 }
+
+const nested = "store: a transaction was opened inside another one's closure; with a pool of one connection this never returns"
 
 // closure is the frame insideClosure looks for: a caller's function runs nowhere else.
 //

@@ -47,16 +47,20 @@ func (d dialect) ilike() string {
 	return "like"
 }
 
-// announce tells other nodes that a cached thing changed. It is sent at commit and only makes sooner what they would find
-// within a second.
-func (w *work) announce() {
-	if w.d == postgresDialect {
-		w.queue(`select pg_notify('vestibule', '')`)
+// notify tells the other nodes that name has changed, or is "". It is sent at the commit and only makes sooner what they
+// would find within a second.
+func (d dialect) notify() string {
+	if d == postgresDialect {
+		return `select pg_notify('` + channel + `', $1)`
 	}
+	return ""
 }
 
+// channel is what PostgreSQL's nodes listen on.
+const channel = "vestibule"
+
 // classify gives every error of the store its kind; what fn answered itself stays as it is.
-func classify(ctx context.Context, err error) error {
+func classify(err error) error {
 	switch {
 	case err == nil, fault.As(err) != nil:
 		return err

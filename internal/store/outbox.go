@@ -1,9 +1,25 @@
 package store
 
 import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/outbox"
 )
+
+const outboxColumns = `id, organization, kind, destination, payload, created, next_at, attempts, leased_until, delivered, failed,
+	last_error, receipt`
+
+func scanDelivery(s scanner) (d outbox.Delivery, err error) {
+	err = s.Scan(&d.ID, &d.Organization, &d.Kind, &d.Destination, rawJSON(&d.Payload), &d.Created, &d.NextAt, &d.Attempts,
+		orZero(&d.LeasedUntil), orZero(&d.Delivered), orZero(&d.Failed), orEmpty(&d.LastError), rawJSON(&d.Receipt))
+	return d, err
+}
 
 func (w *work) post(org id.Organization, d outbox.Delivery) id.Delivery {
 	if d.ID == "" {
@@ -16,5 +32,131 @@ func (w *work) post(org id.Organization, d outbox.Delivery) id.Delivery {
 		insert into outbox (id, organization, kind, destination, payload, created, next_at, attempts)
 		values ($1, $2, $3, $4, $5, $6, $7, 0)`,
 		d.ID, org, d.Kind, d.Destination, string(d.Payload), micros(w.now), d.NextAt)
+	w.posted = true
 	return d.ID
+}
+
+// Posted has something to receive when a transaction of this node has posted a delivery, so that the job need not wait
+// for its next look.
+func (db *DB) Posted() <-chan struct{} { return db.posted }
+
+// LeaseDeliveries takes up to n deliveries that are due, for the length of the lease: nobody else gets them meanwhile,
+// and if this node dies they are due again afterwards. Each counts as one more attempt.
+func (db *DB) LeaseDeliveries(ctx context.Context, n int, lease time.Duration) ([]outbox.Delivery, error) {
+	var due bool
+	// A look first: most of the time nothing is due, and a look costs the writer nothing.
+	err := db.System().Read(ctx, func(tx *SystemTx) error {
+		return tx.lastRow(ctx, `
+			select exists (
+				select 1
+				from outbox
+				where delivered is null
+				and failed is null
+				and next_at <= $1
+				and (leased_until is null or leased_until <= $1))`, micros(tx.Now())).Scan(&due)
+	})
+	if err != nil || !due {
+		return nil, err
+	}
+	var taken []outbox.Delivery
+	err = db.System().Write(ctx, func(tx *SystemTx) (err error) {
+		taken, err = collect[outbox.Delivery](tx.query(ctx, `
+			update outbox
+			set leased_until = $1, attempts = attempts + 1
+			where id in (
+				select id
+				from outbox
+				where delivered is null
+				and failed is null
+				and next_at <= $2
+				and (leased_until is null or leased_until <= $2)
+				order by next_at
+				limit $3`+tx.d.skipLocked()+`)
+			returning `+outboxColumns, micros(tx.Now().Add(lease)), micros(tx.Now()), n))(scanDelivery)
+		return err
+	})
+	return taken, err
+}
+
+// Delivered keeps the receipt. A worker whose lease has run out meanwhile changes nothing: its attempt is not the row's.
+func (db *DB) Delivered(ctx context.Context, d outbox.Delivery, receipt json.RawMessage) error {
+	return db.System().Write(ctx, func(tx *SystemTx) error {
+		tx.queue(`
+			update outbox
+			set delivered = $1, receipt = $2, leased_until = null, last_error = null
+			where id = $3
+			and attempts = $4
+			and delivered is null`, micros(tx.Now()), jsonOrNull(receipt), d.ID, d.Attempts)
+		return nil
+	})
+}
+
+// Undelivered keeps what went wrong and when to try again; the zero time gives up, which is an event of the organization.
+func (db *DB) Undelivered(ctx context.Context, d outbox.Delivery, problem string, again time.Time) error {
+	return db.System().Write(ctx, func(tx *SystemTx) error {
+		if !again.IsZero() {
+			tx.queue(`
+				update outbox
+				set next_at = $1, last_error = $2, leased_until = null
+				where id = $3
+				and attempts = $4
+				and delivered is null`, micros(again), problem, d.ID, d.Attempts)
+			return nil
+		}
+		n, err := tx.exec(ctx, `
+			update outbox
+			set failed = $1, last_error = $2, leased_until = null
+			where id = $3
+			and attempts = $4
+			and delivered is null
+			and failed is null`, micros(tx.Now()), problem, d.ID, d.Attempts)
+		if err != nil || n == 0 {
+			return err
+		}
+		tx.record(d.Organization, audit.Event{
+			Actor:      audit.Actor{Kind: audit.ActorSystem, Name: "outbox", Door: audit.JobRunner},
+			Action:     "delivery.failed",
+			TargetKind: "delivery", TargetID: string(d.ID), TargetName: string(d.Kind) + " to " + d.Destination,
+			Outcome: audit.Refused, Reason: problem,
+		})
+		return nil
+	})
+}
+
+// Deliveries lists the organization's deliveries, newest first, older than before where that is given.
+func (tx *Tx) Deliveries(ctx context.Context, kind outbox.Kind, before id.Delivery, limit int) ([]outbox.Delivery, error) {
+	args := []any{tx.Organization, limit}
+	var where string
+	if kind != "" {
+		args = append(args, kind)
+		where += "\n\t\tand kind = $" + strconv.Itoa(len(args))
+	}
+	if before != "" {
+		args = append(args, before)
+		where += "\n\t\tand id < $" + strconv.Itoa(len(args))
+	}
+	return collect[outbox.Delivery](tx.query(ctx, `
+		select `+outboxColumns+`
+		from outbox
+		where organization = $1`+where+`
+		order by id desc
+		limit $2`, args...))(scanDelivery)
+}
+
+// Redeliver makes a delivery that was given up due again, with all its tries.
+func (tx *Tx) Redeliver(ctx context.Context, delivery id.Delivery) error {
+	n, err := tx.exec(ctx, `
+		update outbox
+		set failed = null, attempts = 0, next_at = $1
+		where organization = $2
+		and id = $3
+		and failed is not null`, micros(tx.Now()), tx.Organization, delivery)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.New(fault.NotFound, "There is no given-up delivery with this id.")
+	}
+	tx.posted = true
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,11 +27,14 @@ import (
 const maxRetries = 5
 
 type postgresEngine struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
+	pool      *pgxpool.Pool
+	log       *slog.Logger
+	listening context.CancelFunc
+	listener  sync.WaitGroup
 }
 
-func openPostgres(ctx context.Context, o Options, log *slog.Logger) (engine, error) {
+// openPostgres opens the pool. Changed is told the name of what another node changed, "" when it may have missed some.
+func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func(name string)) (engine, error) {
 	config, err := postgresConfig(o.URL)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,63 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger) (engine, err
 		pool.Close()
 		return nil, err
 	}
+	listen, err := postgresConfig(direct)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.listening = cancel
+	if !pooled(listen) {
+		e.listener.Go(func() { e.listen(background, listen.ConnConfig, changed) })
+	}
 	return e, nil
+}
+
+// pooled reports whether a pooler in transaction mode stands between: a LISTEN through it hears nothing.
+func pooled(config *pgxpool.Config) bool {
+	return config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
+}
+
+// listen hears what other nodes changed, on a connection of its own. While it is down, caches still look each second.
+func (e *postgresEngine) listen(ctx context.Context, config *pgx.ConnConfig, changed func(name string)) {
+	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
+		err := hear(ctx, config, func(name string) {
+			wait = time.Second
+			changed(name)
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		e.log.Warn("notifications are interrupted; versions are still looked up each second", "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func hear(ctx context.Context, config *pgx.ConnConfig, changed func(name string)) error {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+		return err
+	}
+	changed("") // whatever happened before we listened
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		changed(n.Payload)
+	}
 }
 
 // postgresConfig reads a URL, taking our own word pool=transaction out of it.
@@ -62,28 +122,32 @@ func postgresConfig(raw string) (*pgxpool.Config, error) {
 		return nil, errors.New("the URL cannot be read")
 	}
 	q := u.Query()
-	pooled := q.Get("pool")
+	pool := q.Get("pool")
 	q.Del("pool")
 	u.RawQuery = q.Encode()
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
 		return nil, err
 	}
-	switch pooled {
+	switch pool {
 	case "":
 	case "transaction":
 		// A pooler in transaction mode gives each transaction another server connection, where a statement prepared by
 		// name is unknown. Unnamed statements with remembered descriptions travel in one piece.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	default:
-		return nil, fmt.Errorf("pool=%s is not known; pool=transaction is", pooled)
+		return nil, fmt.Errorf("pool=%s is not known; pool=transaction is", pool)
 	}
 	return config, nil
 }
 
-func (e *postgresEngine) close() { e.pool.Close() }
+func (e *postgresEngine) close() {
+	e.listening()
+	e.listener.Wait()
+	e.pool.Close()
+}
 
-func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(session) error) error {
+func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(runner) error) error {
 	for try := 0; ; try++ {
 		err := e.once(ctx, b, fn)
 		if err == nil || try == maxRetries || !serialization(err) {
@@ -100,7 +164,7 @@ func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(sessio
 	}
 }
 
-func (e *postgresEngine) once(ctx context.Context, b binding, fn func(session) error) error {
+func (e *postgresEngine) once(ctx context.Context, b binding, fn func(runner) error) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err

@@ -160,14 +160,14 @@ func (c *sqliteConn) close() {
 
 var errClosed = errors.New("the store is closed")
 
-func (e *sqliteEngine) transact(ctx context.Context, b binding, fn func(session) error) error {
+func (e *sqliteEngine) transact(ctx context.Context, b binding, fn func(runner) error) error {
 	if b.write {
 		return e.enqueue(ctx, fn)
 	}
 	return e.read(ctx, fn)
 }
 
-func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
+func (e *sqliteEngine) read(ctx context.Context, fn func(runner) error) error {
 	var c *sqliteConn
 	select {
 	case c = <-e.readers:
@@ -199,7 +199,7 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
 }
 
 // enqueue hands the request to the writer and runs fn whenever its turn comes.
-func (e *sqliteEngine) enqueue(ctx context.Context, fn func(session) error) error {
+func (e *sqliteEngine) enqueue(ctx context.Context, fn func(runner) error) error {
 	r := &writeRequest{ctx: ctx, turn: make(chan turn, 1), ended: make(chan turnResult, 1)}
 	select {
 	case e.queue <- r:
@@ -228,7 +228,7 @@ func (e *sqliteEngine) enqueue(ctx context.Context, fn func(session) error) erro
 }
 
 // take is one turn: it runs fn and tells the writer how it went, also when fn never returns.
-func (r *writeRequest) take(s *sqliteSession, fn func(session) error) {
+func (r *writeRequest) take(s *sqliteSession, fn func(runner) error) {
 	result := turnResult{err: errors.New("the closure did not return"), gone: true}
 	defer func() { r.ended <- result }()
 	err := fn(s)

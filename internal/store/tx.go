@@ -10,9 +10,9 @@ import (
 	"github.com/vestibule-id/vestibule/internal/outbox"
 )
 
-// session is one transaction on one connection of a store. A failed statement ends it on both: later ones answer the same
+// runner is one transaction on one connection of a store. A failed statement ends it on both: later ones answer the same
 // failure, and it cannot be committed.
-type session interface {
+type runner interface {
 	query(ctx context.Context, sql string, args []any) (rows, error)
 	exec(ctx context.Context, sql string, args []any) (int64, error)
 	queue(sql string, args []any)
@@ -22,12 +22,16 @@ type session interface {
 
 // work is what a transaction of either sort can do.
 type work struct {
-	s   session
+	s   runner
 	now time.Time
 	d   dialect
 	db  *DB
 	// bumped says that this transaction changed something cached: what it reads then is not committed yet.
 	bumped bool
+
+	// What the node does once this is committed.
+	announced []string
+	posted    bool
 }
 
 // Now is the time of the transaction: everything written in it carries the same.
@@ -140,7 +144,7 @@ func (tx *Tx) BumpOrganization(_ context.Context) {
 		update organizations
 		set version = version + 1
 		where organization = $1`, tx.Organization)
-	tx.announce()
+	tx.announce(organizationVersion(tx.Organization))
 }
 
 func (w *work) bump(name string) {
@@ -149,7 +153,15 @@ func (w *work) bump(name string) {
 		insert into versions (name, version)
 		values ($1, 1)
 		on conflict (name) do update set version = versions.version + 1`, name)
-	w.announce()
+	w.announce(name)
+}
+
+// announce makes caches look again, here after the commit and on other nodes by a notification.
+func (w *work) announce(name string) {
+	w.announced = append(w.announced, name)
+	if sql := w.d.notify(); sql != "" {
+		w.queue(sql, name)
+	}
 }
 
 // Lock makes transactions of the organization that name the same lock run one after the other: for a rule over several

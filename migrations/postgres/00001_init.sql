@@ -129,9 +129,11 @@ create index attempts_expires on attempts (expires);
 create table counters (
   name text collate "C" not null,
   started bigint not null,
+  expires bigint not null,
   hits bigint not null,
   primary key (name, started)
 );
+create index counters_expires on counters (expires);
 
 create table outbox (
   id text collate "C" primary key,
@@ -534,9 +536,9 @@ begin
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);
     execute format($p$create policy organization_bound on %I
-      using (organization = current_setting('vestibule.organization', true)
+      using (organization = nullif(current_setting('vestibule.organization', true), '')
         or current_setting('vestibule.system', true) = 'on')
-      with check (organization = current_setting('vestibule.organization', true)
+      with check (organization = nullif(current_setting('vestibule.organization', true), '')
         or current_setting('vestibule.system', true) = 'on')$p$, t);
   end loop;
 end

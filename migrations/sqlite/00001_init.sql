@@ -129,9 +129,11 @@ create index attempts_expires on attempts (expires);
 create table counters (
   name text not null,
   started bigint not null,
+  expires bigint not null,
   hits bigint not null,
   primary key (name, started)
 );
+create index counters_expires on counters (expires);
 
 create table outbox (
   id text primary key,
