@@ -80,18 +80,6 @@ type Filter struct {
 // String prints the filter in one normal form, with every parenthesis that its meaning needs.
 func (f *Filter) String() string { return f.text }
 
-// ParseFilter reads and checks a filter. A blank filter gives nil, nil. Every error is an *Error
-// with status 400 and invalidFilter that says where and what.
-func ParseFilter(rt *ResourceType, text string, d *Dialect) (*Filter, error) {
-	return parseFilter(rt, text, d, false)
-}
-
-// ParseRootFilter is ParseFilter for a query over several resource types, where an attribute that
-// this one lacks has no value instead of being an error (RFC 7644 section 3.4.2.1).
-func ParseRootFilter(rt *ResourceType, text string, d *Dialect) (*Filter, error) {
-	return parseFilter(rt, text, d, true)
-}
-
 // Match evaluates the filter over a resource as it is answered. A nil filter matches everything.
 func (f *Filter) Match(a Attributes) bool { return f == nil || matches(f.Expr, Folded(f.rt, a)) }
 

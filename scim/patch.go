@@ -47,12 +47,30 @@ type Result struct {
 // MaxOperations is how many operations one PATCH may hold.
 const MaxOperations = 1000
 
+// PatchURN names the message of a PATCH.
+const PatchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
 // Patch is a PatchOp message, parsed and checked as far as that is possible without the resource.
 type Patch struct {
 	rt         *ResourceType
 	dialect    *Dialect
 	operations []operation
+	sent       Attributes
 	repairs    Repairs
+}
+
+// Sent tells which attributes the message names, in the form that Project takes.
+func (p *Patch) Sent() Attributes { return p.sent }
+
+// operation is one step. An operation of the message without a path becomes one step an attribute.
+type operation struct {
+	kind   string // "add", "replace", "remove"; "id" compares value with the resource's id
+	path   Path
+	filter Expr // over the elements of path's attribute, nil for none
+	// seed is the element that filter describes, nil when it describes none or none may be made.
+	seed  map[string]any
+	value any           // converted; nil with "remove"
+	rows  *MemberChange // instead of the rest where the path names the Rows attribute
 }
 
 // ParsePatch reads the body of a PATCH request (RFC 7644 section 3.5.2).
@@ -62,17 +80,4 @@ func ParsePatch(rt *ResourceType, body []byte, d *Dialect) (*Patch, error) {
 		return nil, err
 	}
 	return PatchFrom(rt, raw, d)
-}
-
-// PatchFrom is ParsePatch over a message that is decoded already, such as the data of a bulk
-// operation.
-func PatchFrom(rt *ResourceType, raw Attributes, d *Dialect) (*Patch, error) {
-	return patchFrom(rt, raw, d)
-}
-
-// Apply computes what the resource becomes. It is pure and atomic: current is not touched, and an
-// error means that no operation took place. For a resource type with Rows, current holds none of
-// them.
-func Apply(rt *ResourceType, current Attributes, p *Patch) (Result, error) {
-	return apply(rt, current, p)
 }

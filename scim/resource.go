@@ -49,13 +49,3 @@ func GroupType(extensions ...Extension) *ResourceType {
 		Rows: "members",
 	}
 }
-
-// Create checks the body of a POST and makes the resource of it (RFC 7644 section 3.3).
-func (rt *ResourceType) Create(raw Attributes, d *Dialect) (Result, error) {
-	return create(rt, raw, d)
-}
-
-// Replace checks the body of a PUT against what is stored (RFC 7644 section 3.5.1).
-func (rt *ResourceType) Replace(stored, raw Attributes, d *Dialect) (Result, error) {
-	return replace(rt, stored, raw, d)
-}
