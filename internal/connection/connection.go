@@ -43,6 +43,7 @@ type Attribute string
 const (
 	ExternalID Attribute = "externalId"
 	UserName   Attribute = "userName"
+	Emails     Attribute = "emails"
 )
 
 // Match says which claim of the connection equals which attribute of the directory's records.

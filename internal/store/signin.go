@@ -1,0 +1,353 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// SignInConnection reads a connection. A fault of kind NotFound where the organization has none of that id.
+func (tx *Tx) SignInConnection(ctx context.Context, way id.Connection) (c SignInConnection, err error) {
+	c.Organization = tx.Organization
+	err = tx.queryRow(ctx, `
+		select c.id, c.name, c.protocol, c.directory, c.document, o.name
+		from connections c
+		join organizations o on o.organization = c.organization
+		where c.organization = $1
+			and c.id = $2`, tx.Organization, way).
+		Scan(&c.ID, &c.Name, &c.Protocol, orEmpty(&c.Directory), decode(&c.Settings), &c.OrganizationName)
+	if errors.Is(err, errNoRows) {
+		err = fault.New(fault.NotFound, "This organization has no such way to sign in.").WithCode(string(connection.CodeUnknownConnection))
+	}
+	return c, err
+}
+
+// SignInConnection is a connection with its organization's name, for the pages that name both.
+type SignInConnection struct {
+	connection.Connection
+	OrganizationName string
+}
+
+// RouteFacts loads what home realm discovery decides over: what the request names, and the domain of its hinted address.
+func (tx *SystemTx) RouteFacts(
+	ctx context.Context, org id.Organization, asked id.Connection, domain string,
+) (connection.RouteFacts, error) {
+	f := connection.RouteFacts{Organization: org, Connection: asked}
+	if domain != "" {
+		err := tx.queryRow(ctx, `
+			select organization, connection
+			from domains
+			where domain = $1`, domain).Scan(&f.Hinted.Organization, &f.Hinted.Connection)
+		if err != nil && !errors.Is(err, errNoRows) {
+			return f, fmt.Errorf("read the owner of a domain: %w", err)
+		}
+	}
+	if org != "" {
+		var n int64
+		if err := tx.queryRow(ctx, `
+			select count(*)
+			from organizations
+			where organization = $1`, org).Scan(&n); err != nil {
+			return f, fmt.Errorf("read organization %s: %w", org, err)
+		}
+		f.Known = n > 0
+	}
+	var err error
+	f.Ways, err = collect[connection.Way](tx.query(ctx, `
+		select organization, id, name, protocol, document
+		from connections
+		where organization = $1
+			or organization = $2
+			or ($1 = '' and $2 = '' and id = $3)
+		order by organization, name, id`, org, f.Hinted.Organization, asked))(func(s scanner) (connection.Way, error) {
+		var w connection.Way
+		var settings connection.Settings
+		err := s.Scan(&w.Organization, &w.ID, &w.Name, &w.Protocol, decode(&settings))
+		w.Disabled = settings.Disabled
+		return w, err
+	})
+	if err != nil {
+		return f, fmt.Errorf("read the connections: %w", err)
+	}
+	return f, nil
+}
+
+// OrganizationName gives the name of an organization, or its id where there is none.
+func (tx *SystemTx) OrganizationName(ctx context.Context, org id.Organization) (string, error) {
+	name := string(org)
+	err := tx.queryRow(ctx, `
+		select name
+		from organizations
+		where organization = $1`, org).Scan(&name)
+	if errors.Is(err, errNoRows) {
+		err = nil
+	}
+	return name, err
+}
+
+// standing is a user's state as sign-in sees it.
+func standing(status directory.Status, suspended time.Time, seated bool) connection.Standing {
+	switch status {
+	case directory.Active:
+		if !seated {
+			return connection.Unseated
+		}
+		return connection.Active
+	case directory.Pending:
+		return connection.Pending
+	case directory.Deleted:
+		return connection.Deleted
+	case directory.Suspended:
+		if !suspended.IsZero() {
+			return connection.Suspended
+		}
+	}
+	return connection.Deactivated
+}
+
+// SignInFacts loads what connection.Find decides over. It reads no further than the decision can: a known identity needs
+// nothing else.
+func (tx *Tx) SignInFacts(ctx context.Context, c connection.Connection, p connection.Person) (connection.Facts, error) {
+	var f connection.Facts
+	if err := tx.identityFacts(ctx, c, p, &f); err != nil || f.Identity != "" {
+		return f, err
+	}
+	var err error
+	if c.Directory != "" {
+		key := c.Settings.Match.Attribute
+		if p.Match != "" {
+			if f.ByKey, err = tx.recordsByKey(ctx, c, key, p.Match); err != nil || len(f.ByKey) > 0 {
+				return f, err
+			}
+		}
+		if p.Email != "" {
+			if f.ByEmail, err = tx.recordsByEmail(ctx, c, key, p.Email); err != nil {
+				return f, err
+			}
+		}
+		for i, r := range f.ByEmail {
+			e, err := tx.Access(ctx, r.User.ID)
+			if err != nil {
+				return f, err
+			}
+			f.ByEmail[i].Protected = len(e.ProtectedHeld()) > 0
+		}
+	}
+	return f, tx.addressFacts(ctx, c, p, &f)
+}
+
+func (tx *Tx) identityFacts(ctx context.Context, c connection.Connection, p connection.Person, f *connection.Facts) error {
+	rows, err := tx.query(ctx, `
+		select i.id, i.closed, u.id, u.status, u.suspended_at, u.seated
+		from identities i
+		join users u on u.organization = i.organization and u.id = i.user_id
+		where i.organization = $1
+			and i.connection = $2
+			and i.issuer = $3
+			and i.subject = $4`, tx.Organization, c.ID, p.Issuer, p.Subject)
+	if err != nil {
+		return fmt.Errorf("read the identity: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var identity id.Identity
+		var closed, suspended time.Time
+		var user id.User
+		var status directory.Status
+		var seated bool
+		if err := rows.Scan(&identity, at(&closed), &user, &status, at(&suspended), &seated); err != nil {
+			return fmt.Errorf("read the identity: %w", err)
+		}
+		if !closed.IsZero() {
+			f.Closed = true
+			continue
+		}
+		f.Identity, f.User = identity, connection.User{ID: user, Standing: standing(status, suspended, seated)}
+	}
+	return rows.Err()
+}
+
+const recordFacts = `
+	select r.user_id, coalesce(r.external_id, ''), u.user_name, r.active, u.status, u.suspended_at, u.seated,
+		(select count(*)
+			from identities i
+			where i.organization = r.organization and i.user_id = r.user_id and i.connection = $3),
+		(select count(*)
+			from identities i
+			where i.organization = r.organization and i.user_id = r.user_id and i.connection = $3 and i.closed is null)
+	from directory_records r
+	join users u on u.organization = r.organization and u.id = r.user_id
+	where r.organization = $1
+		and r.directory = $2`
+
+func (tx *Tx) records(ctx context.Context, c connection.Connection, key connection.Attribute, where string, value string) ([]connection.Record, error) {
+	records, err := collect[connection.Record](tx.query(ctx, recordFacts+where+`
+		order by r.user_id
+		limit 3`, tx.Organization, c.Directory, c.ID, value))(func(s scanner) (connection.Record, error) {
+		var r connection.Record
+		var externalID, userName string
+		var status directory.Status
+		var suspended time.Time
+		var seated bool
+		var bound, open int64
+		err := s.Scan(&r.User.ID, &externalID, &userName, &r.Active, &status, at(&suspended), &seated, &bound, &open)
+		r.User.Standing = standing(status, suspended, seated)
+		r.Bound, r.BoundOpen = bound > 0, open > 0
+		r.Key = externalID
+		if key != connection.ExternalID {
+			// A record always has a userName, and one found by its address has that: so an address never joins there.
+			r.Key = userName
+		}
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the records of directory %s: %w", c.Directory, err)
+	}
+	return records, nil
+}
+
+func (tx *Tx) recordsByKey(ctx context.Context, c connection.Connection, key connection.Attribute, value string) ([]connection.Record, error) {
+	switch key {
+	case connection.UserName:
+		return tx.records(ctx, c, key, ` and r.user_name_key = $4`, scim.UserNameKey(value))
+	case connection.Emails:
+		return tx.records(ctx, c, key, byAddress, scim.Fold(value))
+	case connection.ExternalID:
+		// RFC 7643 section 3.1: externalId is compared exactly.
+		return tx.records(ctx, c, key, ` and r.external_id = $4`, value)
+	}
+	return nil, fmt.Errorf("connection %s matches on %q, which no directory is keyed by", c.ID, key)
+}
+
+const byAddress = `
+		and exists (
+			select 1
+			from record_emails e
+			where e.organization = r.organization
+				and e.directory = r.directory
+				and e.user_id = r.user_id
+				and e.value_key = $4)`
+
+func (tx *Tx) recordsByEmail(ctx context.Context, c connection.Connection, key connection.Attribute, email string) ([]connection.Record, error) {
+	return tx.records(ctx, c, key, byAddress, scim.Fold(email))
+}
+
+// addressFacts loads what the address of a newcomer is worth, and whether there is room.
+func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p connection.Person, f *connection.Facts) error {
+	self, err := tx.Self(ctx)
+	if err != nil {
+		return err
+	}
+	domain := connection.DomainOf(p.Email)
+	if domain != "" {
+		var owner id.Connection
+		err := tx.queryRow(ctx, `
+			select connection
+			from domains
+			where domain = $1
+				and organization = $2`, domain, tx.Organization).Scan(&owner)
+		if err != nil && !errors.Is(err, errNoRows) {
+			return fmt.Errorf("read the owner of a domain: %w", err)
+		}
+		f.DomainProven = err == nil
+		f.DomainOwn = f.DomainProven && owner == c.ID
+		f.DomainAllowed = len(self.Settings.AllowedDomains) == 0 ||
+			slices.ContainsFunc(self.Settings.AllowedDomains, func(d string) bool { return connection.Domain(d) == domain })
+	}
+	var taken, seated int64
+	err = tx.queryRow(ctx, `
+		select
+			(select count(*)
+				from users
+				where organization = $1 and status <> 'deleted' and (email_key = $2 or user_name_key = $3)),
+			(select count(*)
+				from users
+				where organization = $1 and status = 'active' and seated)`,
+		tx.Organization, scim.Fold(p.Email), scim.UserNameKey(p.Email)).Scan(&taken, &seated)
+	if err != nil {
+		return fmt.Errorf("read who holds an address: %w", err)
+	}
+	f.Taken = p.Email != "" && taken > 0
+	f.SeatFree = self.SeatLimit == 0 || seated < self.SeatLimit
+	return nil
+}
+
+// AttachIdentity links a user to an upstream subject. A subject that another transaction has linked meanwhile is a Conflict.
+func (tx *Tx) AttachIdentity(_ context.Context, c id.Connection, user id.User, p connection.Person) id.Identity {
+	identity := id.New[id.Identity]()
+	tx.queue(`
+		insert into identities (organization, id, user_id, connection, issuer, subject, match_value, created, last_used)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+		tx.Organization, identity, user, c, p.Issuer, p.Subject, orNull(p.Match), micros(tx.now))
+	return identity
+}
+
+// UseIdentity notes that a known identity signed in, and what its match claim says now.
+func (tx *Tx) UseIdentity(_ context.Context, identity id.Identity, match string) {
+	tx.queue(`
+		update identities
+		set last_used = $1, match_value = coalesce($2, match_value)
+		where organization = $3 and id = $4`, micros(tx.now), orNull(match), tx.Organization, identity)
+}
+
+// KeepNote keeps what a person without access wrote to the administrators.
+func (tx *Tx) KeepNote(ctx context.Context, user id.User, note string) error {
+	n, err := tx.exec(ctx, `
+		update users
+		set note = $1, noted_at = $2
+		where organization = $3 and id = $4 and status = 'active'`, note, micros(tx.now), tx.Organization, user)
+	if err == nil && n == 0 {
+		err = noUser(user)
+	}
+	return err
+}
+
+// ConnectionDocument is a discovery document or a key set as last fetched.
+type ConnectionDocument struct {
+	Body    string
+	Fetched time.Time
+	Expires time.Time
+}
+
+// ConnectionDocument reads one, and says whether there is one.
+func (tx *Tx) ConnectionDocument(ctx context.Context, c id.Connection, kind string) (ConnectionDocument, bool, error) {
+	var d ConnectionDocument
+	err := tx.queryRow(ctx, `
+		select body, fetched, expires
+		from connection_documents
+		where organization = $1 and connection = $2 and kind = $3`, tx.Organization, c, kind).
+		Scan(&d.Body, at(&d.Fetched), at(&d.Expires))
+	if errors.Is(err, errNoRows) {
+		return d, false, nil
+	}
+	return d, err == nil, err
+}
+
+// KeepConnectionDocument keeps one as fetched now. It is a cache of a public document: no event is recorded.
+func (tx *Tx) KeepConnectionDocument(_ context.Context, c id.Connection, kind, body string, ttl time.Duration) {
+	tx.queue(`
+		insert into connection_documents (organization, connection, kind, body, fetched, expires)
+		values ($1, $2, $3, $4, $5, $6)
+		on conflict (organization, connection, kind) do update
+		set body = excluded.body, fetched = excluded.fetched, expires = excluded.expires`,
+		tx.Organization, c, kind, body, micros(tx.now), micros(tx.now.Add(ttl)))
+}
+
+// ClaimFetch takes the right to fetch a document anew out of turn: one node, once in the given time, whether the fetch then
+// succeeds or not. Otherwise tokens with made-up key ids would have us fetch as fast as they arrive.
+func (tx *Tx) ClaimFetch(ctx context.Context, c id.Connection, kind string, every time.Duration) (bool, error) {
+	n, err := tx.exec(ctx, `
+		update connection_documents
+		set fetched = $1
+		where organization = $2 and connection = $3 and kind = $4 and fetched <= $5`,
+		micros(tx.now), tx.Organization, c, kind, micros(tx.now.Add(-every)))
+	return n > 0, err
+}
