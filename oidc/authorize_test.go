@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/vestibule-id/vestibule/oidc"
@@ -238,4 +239,30 @@ func TestResume_097_OnlyTheBrowserThatBegan(t *testing.T) {
 		t.Errorf("the browser that began: %v", got)
 	}
 	local(t, "a second time", w.get("/authorize/resume", u.Query()), 400)
+}
+
+func TestFitsAuthTime_096_AnUnknownMomentProvesNothing(t *testing.T) {
+	t.Parallel()
+	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	zero, hour := int64(0), int64(3600)
+	for name, c := range map[string]struct {
+		req      oidc.AuthorizeRequest
+		signedIn time.Time
+		want     bool
+	}{
+		"nothing asked":              {oidc.AuthorizeRequest{}, time.Time{}, true},
+		"max_age, unknown":           {oidc.AuthorizeRequest{MaxAge: &hour}, time.Time{}, false},
+		"max_age, young":             {oidc.AuthorizeRequest{MaxAge: &hour}, started.Add(-time.Hour), true},
+		"max_age, old":               {oidc.AuthorizeRequest{MaxAge: &hour}, started.Add(-time.Hour - time.Second), false},
+		"login, before":              {oidc.AuthorizeRequest{Prompt: []string{"login"}}, started.Add(-2 * time.Minute), false},
+		"login, after":               {oidc.AuthorizeRequest{Prompt: []string{"login"}}, started.Add(time.Second), true},
+		"login, unknown":             {oidc.AuthorizeRequest{Prompt: []string{"login"}}, time.Time{}, false},
+		"max_age=0 is like login":    {oidc.AuthorizeRequest{MaxAge: &zero}, started.Add(-2 * time.Minute), false},
+		"max_age=0, signed in after": {oidc.AuthorizeRequest{MaxAge: &zero}, started.Add(time.Second), true},
+	} {
+		c.req.Started = started
+		if got := c.req.FitsAuthTime(c.signedIn, started); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
 }

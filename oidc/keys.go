@@ -205,7 +205,9 @@ func idClaims(issuer string, now time.Time, g *Grant) map[string]any {
 	claims["aud"] = g.ClientID
 	claims["iat"] = now.Unix()
 	claims["exp"] = now.Add(IDTokenLifetime).Unix()
-	claims["auth_time"] = g.AuthTime.Unix()
+	if delete(claims, "auth_time"); !g.AuthTime.IsZero() {
+		claims["auth_time"] = g.AuthTime.Unix()
+	}
 	set := func(name, value string) {
 		delete(claims, name)
 		if value != "" {

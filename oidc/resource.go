@@ -162,10 +162,13 @@ func (p *Provider) inspect(r *http.Request, c *Client, token string) (map[string
 	}
 	for name, value := range map[string]any{
 		"active": true, "client_id": g.ClientID, "sub": g.Subject, "iss": p.issuer, "aud": g.ClientID,
-		"iat": g.IssuedAt.Unix(), "exp": g.Expires.Unix(), "auth_time": g.AuthTime.Unix(),
+		"iat": g.IssuedAt.Unix(), "exp": g.Expires.Unix(),
 		"scope": strings.Join(g.Scope, " "), "sid": g.SessionID,
 	} {
 		answer[name] = value
+	}
+	if !g.AuthTime.IsZero() {
+		answer["auth_time"] = g.AuthTime.Unix()
 	}
 	if kind != "" {
 		answer["token_type"] = kind

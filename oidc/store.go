@@ -89,13 +89,24 @@ func (q *AuthorizeRequest) Asks(prompt string) bool {
 	return false
 }
 
-// FitsAuthTime says whether a sign-in at that moment satisfies max_age and prompt=login.
-// A forced sign-in must lie at or after the moment the request arrived: an older one proves nothing.
+// Forced says whether the person must sign in anew, whatever session there is.
+func (q *AuthorizeRequest) Forced() bool {
+	return q.Asks("login") || q.MaxAge != nil && *q.MaxAge == 0
+}
+
+// authTimeSkew is what another party's clock may be off by.
+const authTimeSkew = time.Minute
+
+// FitsAuthTime says whether a sign-in at that moment satisfies max_age and prompt=login. A forced one
+// must not be older than the request; a moment that is not known (the zero Time) proves nothing.
 func (q *AuthorizeRequest) FitsAuthTime(signedIn, now time.Time) bool {
-	if q.Asks("login") || (q.MaxAge != nil && *q.MaxAge == 0) {
-		return !signedIn.Before(q.Started)
+	switch {
+	case q.Forced():
+		return !signedIn.IsZero() && !signedIn.Before(q.Started.Add(-authTimeSkew))
+	case q.MaxAge != nil:
+		return !signedIn.IsZero() && now.Sub(signedIn) <= time.Duration(*q.MaxAge)*time.Second
 	}
-	return q.MaxAge == nil || now.Sub(signedIn) <= time.Duration(*q.MaxAge)*time.Second
+	return true
 }
 
 // An Outcome is how an authorize request goes on: with a code, or to somewhere else first.
@@ -140,7 +151,7 @@ type Grant struct {
 	SessionID string
 	Scope     []string
 	Nonce     string
-	AuthTime  time.Time
+	AuthTime  time.Time // zero when not known
 	ACR       string
 	AMR       []string
 	IssuedAt  time.Time
