@@ -397,3 +397,6 @@ func (s set) len() int {
 	}
 	return n
 }
+
+// HasExclusive reports whether any roles exclude each other.
+func (c *Catalogue) HasExclusive() bool { return len(c.exclusive) > 0 }

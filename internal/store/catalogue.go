@@ -10,10 +10,10 @@ import (
 	"github.com/vestibule-id/vestibule/internal/id"
 )
 
-// cache keeps what the operator declared, as last read, with the version it was read at. It is never trusted by itself:
+// declared keeps what the operator declared, as last read, with the version it was read at. It is never trusted by itself:
 // whoever uses it has just read the version in the same transaction, so that no node ever decides over an older catalogue
 // or tree than its transaction sees.
-type cache struct {
+type declared struct {
 	mu            sync.Mutex // guards both fields; held only to read or replace them
 	catalogue     versioned[*access.Catalogue]
 	organizations map[id.Organization]versioned[*Organization]
@@ -28,7 +28,9 @@ type versioned[T any] struct {
 func (tx *Tx) Catalogue(ctx context.Context) (*access.Catalogue, error) { return tx.readCatalogue(ctx) }
 
 // Catalogue gives the operator's permissions and roles.
-func (tx *SystemTx) Catalogue(ctx context.Context) (*access.Catalogue, error) { return tx.readCatalogue(ctx) }
+func (tx *SystemTx) Catalogue(ctx context.Context) (*access.Catalogue, error) {
+	return tx.readCatalogue(ctx)
+}
 
 func (w *work) readCatalogue(ctx context.Context) (*access.Catalogue, error) {
 	var version int64
@@ -44,9 +46,9 @@ func (w *work) readCatalogue(ctx context.Context) (*access.Catalogue, error) {
 
 // catalogueAt gives the catalogue of a version that this transaction has just read.
 func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogue, error) {
-	w.db.cache.mu.Lock()
-	kept := w.db.cache.catalogue
-	w.db.cache.mu.Unlock()
+	w.db.declared.mu.Lock()
+	kept := w.db.declared.catalogue
+	w.db.declared.mu.Unlock()
 	if kept.value != nil && kept.version == version && !w.bumped {
 		return kept.value, nil
 	}
@@ -56,9 +58,9 @@ func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogu
 	}
 	// What this transaction changed itself is not committed: another may yet commit something else under this version.
 	if !w.bumped {
-		w.db.cache.mu.Lock()
-		w.db.cache.catalogue = versioned[*access.Catalogue]{version, catalogue}
-		w.db.cache.mu.Unlock()
+		w.db.declared.mu.Lock()
+		w.db.declared.catalogue = versioned[*access.Catalogue]{version, catalogue}
+		w.db.declared.mu.Unlock()
 	}
 	return catalogue, nil
 }

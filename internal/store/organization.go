@@ -41,7 +41,9 @@ const (
 )
 
 // Lifetime gives how long a session lasts.
-func (s SessionSettings) Lifetime() time.Duration { return seconds(s.LifetimeSeconds, DefaultSessionLifetime) }
+func (s SessionSettings) Lifetime() time.Duration {
+	return seconds(s.LifetimeSeconds, DefaultSessionLifetime)
+}
 
 // Idle gives how long a session lasts unused.
 func (s SessionSettings) Idle() time.Duration { return seconds(s.IdleSeconds, DefaultSessionIdle) }
@@ -117,7 +119,7 @@ func noOrganization(org id.Organization) error {
 
 // organizationAt gives the organization as of a version that this transaction has just read.
 func (tx *Tx) organizationAt(ctx context.Context, version int64) (*Organization, error) {
-	cache := &tx.db.cache
+	cache := &tx.db.declared
 	cache.mu.Lock()
 	kept := cache.organizations[tx.Organization]
 	cache.mu.Unlock()

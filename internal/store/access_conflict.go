@@ -1,0 +1,274 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// Conflict is something that waits for an administrator's decision.
+type Conflict struct {
+	ID         id.Conflict
+	Kind       string
+	Subject    string
+	Document   json.RawMessage
+	Created    time.Time
+	Resolved   time.Time
+	Resolution string
+}
+
+// The kinds of conflict about access.
+const (
+	ConflictExclusive = "exclusive-roles" // subject: the user
+	ConflictGroupName = "group-name"      // subject: mapping/group
+)
+
+type groupNameConflict struct {
+	Mapping   id.GroupRole `json:"mapping"`
+	GroupName string       `json:"name"`
+	Bound     id.Group     `json:"bound"`
+	Group     id.Group     `json:"group"`
+	Directory id.Directory `json:"directory,omitempty"`
+}
+
+type exclusiveConflict struct {
+	User  id.User         `json:"user"`
+	Name  string          `json:"name"`
+	Roles []id.Role       `json:"roles"`
+	Held  []access.RoleAt `json:"parked"`
+}
+
+const conflictColumns = `id, kind, subject, document, created, resolved, resolution`
+
+func scanConflict(s scanner) (c Conflict, err error) {
+	err = s.Scan(&c.ID, &c.Kind, &c.Subject, rawJSON(&c.Document), at(&c.Created), at(&c.Resolved), orEmpty(&c.Resolution))
+	return c, err
+}
+
+// Conflicts lists what waits for a decision, oldest first; one kind of it, or all with "".
+func (tx *Tx) Conflicts(ctx context.Context, kind string) ([]Conflict, error) {
+	return collect[Conflict](tx.query(ctx, `
+		select `+conflictColumns+`
+		from conflicts
+		where organization = $1
+			and ($2 = '' or kind = $2)
+			and resolved is null
+		order by id`, tx.Organization, kind))(scanConflict)
+}
+
+// openConflict lists a conflict once, however often it is met.
+func (tx *Tx) openConflict(ctx context.Context, c Conflict) error {
+	if _, err := tx.exec(ctx, `
+		insert into conflicts (organization, id, kind, subject, document, created)
+		values ($1, $2, $3, $4, $5, $6)
+		on conflict do nothing`,
+		tx.Organization, id.New[id.Conflict](), c.Kind, c.Subject, string(c.Document), micros(tx.now)); err != nil {
+		return fmt.Errorf("list a conflict: %w", err)
+	}
+	return nil
+}
+
+func (tx *Tx) closeConflict(ctx context.Context, kind, subject, resolution string) error {
+	_, err := tx.exec(ctx, `
+		update conflicts
+		set resolved = $1, resolution = $2
+		where organization = $3
+			and kind = $4
+			and subject = $5
+			and resolved is null`, micros(tx.now), resolution, tx.Organization, kind, subject)
+	return err
+}
+
+// The decisions about a group name that a second source uses.
+const (
+	KeepBound = "keep" // the mapping stays with the group it is bound to
+	Rebind    = "rebind"
+)
+
+// ResolveGroupName decides a conflict over a mapping's group name: it stays where it is bound, or moves to the other group,
+// under the ceiling of giving the role.
+func (tx *Tx) ResolveGroupName(ctx context.Context, actor audit.Actor, conflict id.Conflict, decision string) error {
+	tx.Lock(ctx, accessLock)
+	c, err := scanConflict(tx.queryRow(ctx, `
+		select `+conflictColumns+`
+		from conflicts
+		where organization = $1
+			and id = $2
+			and kind = $3`, tx.Organization, conflict, ConflictGroupName))
+	if errors.Is(err, errNoRows) || err == nil && !c.Resolved.IsZero() {
+		return notFound("open conflict", conflict)
+	}
+	if err != nil {
+		return err
+	}
+	if decision != KeepBound && decision != Rebind {
+		return fault.New(fault.Invalid, "A mapping is kept where it is, or bound to the other group.").
+			WithField("decision", "keep or rebind")
+	}
+	var doc groupNameConflict
+	if err := json.Unmarshal(c.Document, &doc); err != nil {
+		return fmt.Errorf("conflict %s: %w", c.ID, err)
+	}
+	m, err := scanMapping(tx.queryRow(ctx, `
+		select `+mappingColumns+`
+		from group_roles
+		where organization = $1
+			and id = $2`, tx.Organization, doc.Mapping))
+	if err != nil && !errors.Is(err, errNoRows) {
+		return err
+	}
+	if err == nil {
+		ground, err := tx.ground(ctx)
+		if err != nil {
+			return err
+		}
+		giver, err := tx.Giver(ctx, actor)
+		if err != nil {
+			return err
+		}
+		if err := access.Give(giver, ground, access.Want{Role: m.Role, Resource: m.Resource}, tx.now); err != nil {
+			return err
+		}
+		if decision == Rebind {
+			users, err := tx.protectedBy(ctx, ground, "", m.Group, m.Role)
+			if err != nil {
+				return err
+			}
+			if err := tx.keepHolders(ctx, users, func() error {
+				return tx.bind(ctx, actor, m, doc.Group, m.GroupName)
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "conflict.resolved", TargetKind: "conflict", TargetID: string(c.ID), TargetName: doc.GroupName,
+		Before: c.Document, After: auditJSON(map[string]string{"resolution": decision}),
+	})
+	return tx.closeConflict(ctx, c.Kind, c.Subject, decision)
+}
+
+// NoteParked brings the conflict list up to date after something arrived by sync: users whose roles exclude each other are
+// listed, users for whom that is over are taken off. Group, where it is not empty, is the one whose members changed, so that
+// a push to a group without such roles costs one statement whatever its size.
+func (tx *Tx) NoteParked(ctx context.Context, group id.Group, users ...id.User) error {
+	catalogue, err := tx.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	if !catalogue.HasExclusive() {
+		return nil
+	}
+	if group != "" {
+		roles, err := tx.rolesOfGroup(ctx, group)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(roles, func(r id.Role) bool { return len(catalogue.Excluded(r)) > 0 }) {
+			return nil
+		}
+	}
+	for _, user := range users {
+		e, err := tx.Access(ctx, user)
+		if fault.KindOf(err) == fault.NotFound {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(e.Parked) == 0 {
+			if err := tx.closeConflict(ctx, ConflictExclusive, string(user), "over"); err != nil {
+				return err
+			}
+			continue
+		}
+		doc := exclusiveConflict{User: user, Name: e.User.Name, Roles: e.Parked[0].Against}
+		for _, p := range e.Parked {
+			doc.Held = append(doc.Held, access.RoleAt{Role: p.Role, Resource: p.Resource})
+		}
+		if err := tx.openConflict(ctx, Conflict{Kind: ConflictExclusive, Subject: string(user), Document: auditJSON(doc)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rolesOfGroup gives the roles that members of a group get through it or through groups it is in.
+func (tx *Tx) rolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, error) {
+	return column[id.Role](tx.query(ctx, `
+		with recursive outer_groups (id) as (
+			select id
+			from groups
+			where organization = $1
+				and id = $2
+			union
+			select m.group_id
+			from outer_groups
+			join group_members m on m.organization = $1
+				and m.member_id = outer_groups.id
+		)
+		select role
+		from group_roles
+		where organization = $1
+			and group_id in (select id from outer_groups)
+		union
+		select role
+		from grants
+		where organization = $1
+			and group_id in (select id from outer_groups)`, tx.Organization, group))
+}
+
+// GuardMembership refuses letting someone into a local group, or taking them out, to whoever could not give what the group
+// gives: membership is a door too. It is called before the change.
+func (tx *Tx) GuardMembership(ctx context.Context, actor audit.Actor, group id.Group) error {
+	tx.Lock(ctx, accessLock)
+	giver, err := tx.Giver(ctx, actor)
+	if err != nil || giver.Operator {
+		return err
+	}
+	ground, err := tx.ground(ctx)
+	if err != nil {
+		return err
+	}
+	given, err := collect[access.RoleAt](tx.query(ctx, `
+		with recursive outer_groups (id) as (
+			select id
+			from groups
+			where organization = $1
+				and id = $2
+			union
+			select m.group_id
+			from outer_groups
+			join group_members m on m.organization = $1
+				and m.member_id = outer_groups.id
+		)
+		select role, resource
+		from group_roles
+		where organization = $1
+			and group_id in (select id from outer_groups)
+		union
+		select role, resource
+		from grants
+		where organization = $1
+			and group_id in (select id from outer_groups)`, tx.Organization, group))(func(s scanner) (r access.RoleAt, err error) {
+		err = s.Scan(&r.Role, &r.Resource)
+		return r, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range given {
+		if err := access.Give(giver, ground, access.Want{Role: r.Role, Resource: r.Resource}, tx.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// guardLastHolder refuses what takes all access away from a user (a suspension, a deletion by people) who is the last active
+// holder of a protected role. It is called before the change, at the doors of people; a directory is never refused.
+func (tx *Tx) guardLastHolder(ctx context.Context, user id.User) error {
+	tx.Lock(ctx, accessLock)
+	before, err := tx.Access(ctx, user)
+	if err != nil {
+		return err
+	}
+	return tx.stillHeld(ctx, []*access.Effective{before}, nil)
+}
+
+// keepHolders makes a change to the access of users and refuses it when it leaves a protected role without any active
+// holder.
+func (tx *Tx) keepHolders(ctx context.Context, users []id.User, change func() error) error {
+	tx.Lock(ctx, accessLock)
+	before, err := tx.accessOf(ctx, users)
+	if err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		return err
+	}
+	before = slices.DeleteFunc(before, func(e *access.Effective) bool { return len(e.ProtectedHeld()) == 0 })
+	if len(before) == 0 {
+		return nil
+	}
+	after, err := tx.accessOf(ctx, users)
+	if err != nil {
+		return err
+	}
+	return tx.stillHeld(ctx, before, after)
+}
+
+// stillHeld asks access.LastHolder, with one other holder of each protected role that those concerned lose.
+func (tx *Tx) stillHeld(ctx context.Context, before, after []*access.Effective) error {
+	var except []id.User
+	for _, e := range before {
+		except = append(except, e.User.ID)
+	}
+	for _, e := range before {
+		for _, r := range e.ProtectedHeld() {
+			if slices.ContainsFunc(after, func(e *access.Effective) bool { return slices.Contains(e.ProtectedHeld(), r) }) {
+				continue
+			}
+			other, err := tx.holder(ctx, e.Catalogue(), r, except)
+			if err != nil {
+				return err
+			}
+			if other != nil {
+				after = append(after, other)
+			}
+		}
+	}
+	return access.LastHolder(before, after)
+}
+
+// accessOf gives the access of several users.
+func (tx *Tx) accessOf(ctx context.Context, users []id.User) ([]*access.Effective, error) {
+	var out []*access.Effective
+	for _, u := range users {
+		e, err := tx.Access(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// holder gives one active user, not among the excepted, who holds a protected role for the organization, or nil. The
+// statement finds who may hold it, from whatever source; access.Decide says who does.
+func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, except []id.User) (*access.Effective, error) {
+	var last id.User
+	for {
+		users, err := tx.givenTo(ctx, c.Carriers(role), id.Resource(tx.Organization), last, 20)
+		if err != nil || len(users) == 0 {
+			return nil, err
+		}
+		for _, u := range users {
+			last = u
+			if slices.Contains(except, u) {
+				continue
+			}
+			e, err := tx.Access(ctx, u)
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(e.ProtectedHeld(), role) {
+				return e, nil
+			}
+		}
+	}
+}
+
+// givenTo lists users, after one id, to whom one of the roles was given at a resource ("": anywhere) by any source but
+// defaults, whatever their state and whether or not it is in force.
+func (tx *Tx) givenTo(
+	ctx context.Context, roles []id.Role, resource id.Resource, after id.User, limit int,
+) ([]id.User, error) {
+	if len(roles) == 0 {
+		return nil, nil
+	}
+	in, args := placeholders(6, roles)
+	return column[id.User](tx.query(ctx, `
+		with recursive bearing (id) as (
+			select group_id
+			from grants
+			where organization = $1
+				and ($2 = '' or resource = $2)
+				and group_id is not null
+				and (expires is null or expires > $3)
+				and role in (`+in+`)
+			union
+			select group_id
+			from group_roles
+			where organization = $1
+				and ($2 = '' or resource = $2)
+				and group_id is not null
+				and role in (`+in+`)
+			union
+			select m.member_id
+			from bearing
+			join group_members m on m.organization = $1
+				and m.group_id = bearing.id
+			join groups g on g.organization = $1
+				and g.id = m.member_id
+		)
+		select u.id
+		from users u
+		where u.organization = $1
+			and u.status <> 'deleted'
+			and u.id > $4
+			and (exists (
+					select 1
+					from grants g
+					where g.organization = $1
+						and g.user_id = u.id
+						and ($2 = '' or g.resource = $2)
+						and (g.expires is null or g.expires > $3)
+						and g.role in (`+in+`))
+				or exists (
+					select 1
+					from group_members m
+					where m.organization = $1
+						and m.member_id = u.id
+						and m.group_id in (select id from bearing)))
+		order by u.id
+		limit $5`, append([]any{tx.Organization, resource, micros(tx.now), after, limit}, args...)...))
+}
+
+// members lists the users of a group, those of groups within it included.
+func (tx *Tx) members(ctx context.Context, group id.Group) ([]id.User, error) {
+	return column[id.User](tx.query(ctx, `
+		with recursive inner_groups (id) as (
+			select id
+			from groups
+			where organization = $1
+				and id = $2
+			union
+			select g.id
+			from inner_groups
+			join group_members m on m.organization = $1
+				and m.group_id = inner_groups.id
+			join groups g on g.organization = $1
+				and g.id = m.member_id
+		)
+		select u.id
+		from users u
+		where u.organization = $1
+			and u.status <> 'deleted'
+			and exists (
+				select 1
+				from group_members m
+				where m.organization = $1
+					and m.member_id = u.id
+					and m.group_id in (select id from inner_groups))
+		order by u.id`, tx.Organization, group))
+}
+
+// HolderLost is called after a directory took someone's access away. A write of a directory is never refused, since a
+// refused deactivation leaves a leaver signed in; instead, when a protected role is left without any active holder, the
+// organization is flagged for operator and administrators and the successor that its settings name is promoted.
+// Before is the user's access before the write.
+func (tx *Tx) HolderLost(ctx context.Context, actor audit.Actor, before *access.Effective) error {
+	for _, role := range before.ProtectedHeld() {
+		other, err := tx.holder(ctx, before.Catalogue(), role, nil)
+		if err != nil {
+			return err
+		}
+		if other != nil {
+			continue
+		}
+		if err := tx.flagHolderLost(ctx, actor, before, role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) flagHolderLost(ctx context.Context, actor audit.Actor, before *access.Effective, role id.Role) error {
+	self, err := tx.Self(ctx)
+	if err != nil {
+		return err
+	}
+	name := before.Catalogue().Name(role)
+	sentence := fmt.Sprintf("Since %s left, nobody active is %s of %s.", before.User.Name, name, self.Name)
+	flag := "last-holder/" + string(role)
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "organization.holder-lost", TargetKind: "organization", TargetID: string(self.ID),
+		TargetName: self.Name, User: before.User.ID, Code: access.CodeLast, Reason: sentence,
+	})
+	if self.Settings.Successor != "" {
+		var successor id.User
+		err := tx.queryRow(ctx, `
+			select id
+			from users
+			where organization = $1
+				and email_key = $2
+				and status = 'active'
+			order by id
+			limit 1`, tx.Organization, strings.ToLower(self.Settings.Successor)).Scan(&successor)
+		switch {
+		case err == nil:
+			_, err = tx.insertGrant(ctx, actor, Grant{
+				User: successor, Role: role, Resource: id.Resource(tx.Organization), Source: access.Manual,
+				Reason: "Named successor. " + sentence,
+			})
+			return err
+		case !errors.Is(err, errNoRows):
+			return err
+		}
+	}
+	return tx.setFlag(ctx, self, flag, sentence)
+}
+
+// setFlag sets one of the organization's flags, or lifts it with an empty sentence.
+func (tx *Tx) setFlag(ctx context.Context, self *Organization, name, sentence string) error {
+	var flags map[string]string
+	err := tx.queryRow(ctx, `
+		select flags
+		from organizations
+		where organization = $1`+tx.d.forUpdate(), tx.Organization).Scan(decode(&flags))
+	if err != nil {
+		return fmt.Errorf("read the flags of %s: %w", self.ID, err)
+	}
+	if flags[name] == sentence {
+		return nil
+	}
+	if flags == nil {
+		flags = map[string]string{}
+	}
+	flags[name] = sentence
+	if sentence == "" {
+		delete(flags, name)
+	}
+	_, err = tx.exec(ctx, `
+		update organizations
+		set flags = $1
+		where organization = $2`, encode(flags), tx.Organization)
+	tx.BumpOrganization(ctx)
+	return err
+}
+
+// liftHolderFlags takes flags of lost holders away for roles that are held again.
+func (tx *Tx) liftHolderFlags(ctx context.Context, e *access.Effective) error {
+	held := e.ProtectedHeld()
+	if len(held) == 0 {
+		return nil
+	}
+	self, err := tx.Self(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range held {
+		if _, set := self.Flags["last-holder/"+string(r)]; set {
+			if err := tx.setFlag(ctx, self, "last-holder/"+string(r), ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// auditJSON gives a value as an audit event's before or after.
+func auditJSON(v any) json.RawMessage { return json.RawMessage(encode(v)) }
+
+// notFound is the answer about anything the organization does not have, an id of another organization included.
+func notFound(what string, name any) error {
+	return fault.New(fault.NotFound, "There is no %s %q in this organization.", what, fmt.Sprint(name))
+}
