@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+const directoryColumns = `d.id, d.name, d.dialect, d.match_key, d.version, d.created, d.last_request`
+
+func scanDirectory(s scanner) (directory.Directory, error) {
+	var d directory.Directory
+	err := s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, &d.Version, at(&d.Created), at(&d.LastRequest))
+	return d, err
+}
+
+// Directories gives the organization's directories without their tokens, by id.
+func (tx *Tx) Directories(ctx context.Context) ([]directory.Directory, error) {
+	all, err := collect[directory.Directory](tx.query(ctx, `
+		select `+directoryColumns+`
+		from directories d
+		where d.organization = $1
+		order by d.id`, tx.Organization))(scanDirectory)
+	if err != nil {
+		return nil, fmt.Errorf("list directories: %w", err)
+	}
+	return all, nil
+}
+
+// Directory gives one directory with its tokens. A fault of kind NotFound where there is none.
+func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Directory, error) {
+	d, err := scanDirectory(tx.queryRow(ctx, `
+		select `+directoryColumns+`
+		from directories d
+		where d.organization = $1
+			and d.id = $2`, tx.Organization, dir))
+	if errors.Is(err, errNoRows) {
+		return nil, fault.New(fault.NotFound, "There is no directory %q in this organization.", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read directory %s: %w", dir, err)
+	}
+	d.Tokens, err = collect[directory.Token](tx.query(ctx, `
+		select id, hash, prefix, source, created, expires, last_used
+		from directory_tokens
+		where organization = $1
+			and directory = $2
+		order by created, id`, tx.Organization, dir))(func(s scanner) (directory.Token, error) {
+		var t directory.Token
+		err := s.Scan(&t.ID, &t.Hash, &t.Prefix, &t.Source, at(&t.Created), at(&t.Expires), at(&t.LastUsed))
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the tokens of directory %s: %w", dir, err)
+	}
+	return &d, nil
+}
+
+// SaveDirectory makes a directory or changes what an operator says of it; its tokens, records and groups stay. The caller
+// records the event.
+func (tx *Tx) SaveDirectory(ctx context.Context, d directory.Directory) {
+	tx.queue(`
+		insert into directories (organization, id, name, dialect, match_key, document, version, created)
+		values ($1, $2, $3, $4, $5, '{}', 1, $6)
+		on conflict (organization, id) do update
+		set name = excluded.name, dialect = excluded.dialect, match_key = excluded.match_key, version = directories.version + 1`,
+		tx.Organization, d.ID, d.Name, d.Dialect, d.Key, micros(tx.now))
+	tx.BumpOrganization(ctx)
+}
+
+// SaveDirectoryToken adds a token, or gives the one with this id another secret or expiry.
+func (tx *Tx) SaveDirectoryToken(ctx context.Context, dir id.Directory, t directory.Token) {
+	tx.queue(`
+		insert into directory_tokens (organization, directory, id, hash, prefix, source, created, expires)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)
+		on conflict (organization, directory, id) do update
+		set hash = excluded.hash, prefix = excluded.prefix, source = excluded.source, expires = excluded.expires`,
+		tx.Organization, dir, t.ID, t.Hash, t.Prefix, t.Source, micros(tx.now), microsOrNull(t.Expires))
+	tx.BumpOrganization(ctx)
+}
+
+// DeleteDirectoryToken takes a token away.
+func (tx *Tx) DeleteDirectoryToken(ctx context.Context, dir id.Directory, token string) {
+	tx.queue(`
+		delete from directory_tokens
+		where organization = $1
+			and directory = $2
+			and id = $3`, tx.Organization, dir, token)
+	tx.BumpOrganization(ctx)
+}
+
+// TouchDirectoryToken notes that a token was used. The caller asks at most once a minute: a write for each request would
+// cost more than the request.
+func (tx *Tx) TouchDirectoryToken(_ context.Context, dir id.Directory, token string) {
+	tx.queue(`
+		update directory_tokens
+		set last_used = $4
+		where organization = $1
+			and directory = $2
+			and id = $3`, tx.Organization, dir, token, micros(tx.now))
+	tx.queue(`
+		update directories
+		set last_request = $3
+		where organization = $1
+			and id = $2`, tx.Organization, dir, micros(tx.now))
+}

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+const userColumns = `u.id, u.status, u.suspended_at, u.suspended_by, u.seated, u.user_name, u.email, u.email_verified,
+	u.display_name, u.given_name, u.family_name, u.local_source, u.kept_without_directory, u.custom_access, u.settled_at,
+	u.settled_by, u.note, u.noted_at, u.created, u.updated, u.deleted_at, u.last_seen, u.last_login, u.last_login_ip, u.logins`
+
+func (tx *Tx) scanUser(s scanner, more ...any) (directory.User, error) {
+	u := directory.User{Organization: tx.Organization}
+	err := s.Scan(append([]any{
+		&u.ID, &u.Status, at(&u.SuspendedAt), orEmpty(&u.SuspendedBy), &u.Seated, &u.UserName, orEmpty(&u.Email), &u.EmailVerified,
+		&u.DisplayName, orEmpty(&u.GivenName), orEmpty(&u.FamilyName), orEmpty(&u.Local), &u.KeptWithoutDirectory, &u.CustomAccess, at(&u.SettledAt),
+		orEmpty(&u.SettledBy), orEmpty(&u.Note), at(&u.NotedAt), at(&u.Created), at(&u.Updated), at(&u.DeletedAt), at(&u.LastSeen), at(&u.LastLogin),
+		orEmpty(&u.LastLoginIP), orZero(&u.Logins),
+	}, more...)...)
+	return u, err
+}
+
+func noUser(user id.User) error {
+	return fault.New(fault.NotFound, "There is no user %s in this organization.", user)
+}
+
+// User gives one user, a deleted one too. A fault of kind NotFound where there is none.
+func (tx *Tx) User(ctx context.Context, user id.User) (*directory.User, error) {
+	return tx.oneUser(ctx, user, "")
+}
+
+func (tx *Tx) oneUser(ctx context.Context, user id.User, lock string) (*directory.User, error) {
+	u, err := tx.scanUser(tx.queryRow(ctx, `
+		select `+userColumns+`
+		from users u
+		where u.organization = $1
+			and u.id = $2`+lock, tx.Organization, user))
+	if errors.Is(err, errNoRows) {
+		return nil, noUser(user)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read user %s: %w", user, err)
+	}
+	return &u, nil
+}
+
+// UserDetail is User with what it rests on and the groups it is in directly.
+func (tx *Tx) UserDetail(ctx context.Context, user id.User) (*directory.User, error) {
+	u, err := tx.User(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	u.Groups, err = collect[directory.Group](tx.query(ctx, `
+		select `+groupColumns+`
+		from group_members m
+		join groups g on g.organization = m.organization and g.id = m.group_id
+		where m.organization = $1
+			and m.member_id = $2
+		order by g.display_name_key, g.id`, tx.Organization, user))(scanGroup)
+	if err != nil {
+		return nil, fmt.Errorf("read the groups of user %s: %w", user, err)
+	}
+	u.Sources, err = collect[directory.Source](tx.query(ctx, `
+		select directory, active, created
+		from directory_records
+		where organization = $1
+			and user_id = $2
+		order by created, directory`, tx.Organization, user))(func(s scanner) (directory.Source, error) {
+		from := directory.Source{Kind: directory.SourceRecord}
+		err := s.Scan(&from.Directory, &from.Active, at(&from.Since))
+		return from, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the sources of user %s: %w", user, err)
+	}
+	if u.KeptWithoutDirectory {
+		u.Sources = append(u.Sources, directory.Source{Kind: directory.WithoutOne, Active: true})
+	}
+	if u.Local != directory.NoSource && u.Status != directory.Deleted {
+		u.Sources = append(u.Sources, directory.Source{Kind: u.Local, Active: true, Since: u.Created})
+	}
+	return u, nil
+}
+
+// UserFilter narrows a list of users.
+type UserFilter struct {
+	Query    string           // part of the name, the address or the userName, in any case
+	Status   directory.Status // empty: every status but deleted
+	Role     id.Role          // holds a grant of it, directly or through a group it is in directly
+	Resource id.Resource      // ... at it
+	Awaiting bool             // the inbox: signed in or pushed, nothing beyond defaults, not left as it is
+	Deleted  bool             // show deleted ones too
+	// Only narrows to these users, unless it is nil: what an administrator below the root may see.
+	Only   []id.User
+	Cursor string
+	Limit  int // 0: 50; at most 500
+}
+
+// ListUsers gives users by age and the cursor of the next page, empty on the last one.
+func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, string, error) {
+	args := []any{tx.Organization}
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	var where strings.Builder
+	and := func(format string, a ...any) { fmt.Fprintf(&where, "\n\t\t\tand "+format, a...) }
+
+	if f.Cursor != "" {
+		after, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+		if err != nil {
+			return nil, "", fault.New(fault.Invalid, "This cursor is not of this list.").WithField("cursor", "cannot be read")
+		}
+		and("u.id > %s", arg(string(after)))
+	}
+	switch {
+	case f.Status != "":
+		and("u.status = %s", arg(f.Status))
+	case !f.Deleted:
+		and("u.status <> 'deleted'")
+	}
+	if q := strings.TrimSpace(f.Query); q != "" {
+		part := arg("%" + escapeLike(scim.Fold(q)) + "%")
+		name := arg("%" + escapeLike(q) + "%")
+		and(`(u.user_name_key like %[1]s escape '\' or u.email_key like %[1]s escape '\' or u.display_name %[2]s %[3]s escape '\')`,
+			part, tx.d.ilike(), name)
+	}
+	if f.Only != nil {
+		and("u.id in (%s)", tx.d.elements(arg(encode(f.Only))))
+	}
+	holds := func(conditions string) string {
+		return `(exists (
+				select 1
+				from grants g
+				where g.organization = u.organization
+					and (g.user_id = u.id or g.group_id in (
+						select m.group_id from group_members m where m.organization = u.organization and m.member_id = u.id))` + conditions + `)
+			or exists (
+				select 1
+				from group_roles g
+				join group_members m on m.organization = g.organization and m.group_id = g.group_id
+				where g.organization = u.organization
+					and m.member_id = u.id` + conditions + `))`
+	}
+	if f.Role != "" || f.Resource != "" {
+		conditions := ""
+		if f.Role != "" {
+			conditions += "\n\t\t\t\t\tand g.role = " + arg(f.Role)
+		}
+		if f.Resource != "" {
+			conditions += "\n\t\t\t\t\tand g.resource = " + arg(f.Resource)
+		}
+		and("%s", holds(conditions))
+	}
+	if f.Awaiting {
+		and("u.status = 'active'")
+		and("u.settled_at is null")
+		and("not %s", holds(""))
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	limit = min(limit, 500)
+	users, err := collect[directory.User](tx.query(ctx, `
+		select `+userColumns+`
+		from users u
+		where u.organization = $1`+where.String()+`
+		order by u.id
+		limit `+arg(limit+1), args...))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+	if err != nil {
+		return nil, "", fmt.Errorf("list users: %w", err)
+	}
+	if len(users) <= limit {
+		return users, "", nil
+	}
+	users = users[:limit]
+	return users, base64.RawURLEncoding.EncodeToString([]byte(users[limit-1].ID)), nil
+}
+
+// CountAwaiting gives the size of the inbox, up to 1000.
+func (tx *Tx) CountAwaiting(ctx context.Context, only []id.User) (int, error) {
+	n, cursor := 0, ""
+	for {
+		users, next, err := tx.ListUsers(ctx, UserFilter{Awaiting: true, Only: only, Cursor: cursor, Limit: 500})
+		if err != nil {
+			return 0, err
+		}
+		n += len(users)
+		if cursor = next; next == "" || n >= 1000 {
+			return n, nil
+		}
+	}
+}
+
+// escapeLike makes a pattern of a text that matches only itself.
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}
