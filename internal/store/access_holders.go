@@ -88,7 +88,7 @@ func (tx *Tx) accessOf(ctx context.Context, users []id.User) ([]*access.Effectiv
 func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, except []id.User) (*access.Effective, error) {
 	var last id.User
 	for {
-		users, err := tx.givenTo(ctx, c.Carriers(role), id.Resource(tx.Organization), last, 20)
+		users, err := tx.givenTo(ctx, c.Carriers(role), []id.Resource{id.Resource(tx.Organization)}, last, 20)
 		if err != nil || len(users) == 0 {
 			return nil, err
 		}
@@ -106,62 +106,6 @@ func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, exc
 			}
 		}
 	}
-}
-
-// givenTo lists users, after one id, to whom one of the roles was given at a resource ("": anywhere) by any source but
-// defaults, whatever their state and whether or not it is in force.
-func (tx *Tx) givenTo(
-	ctx context.Context, roles []id.Role, resource id.Resource, after id.User, limit int,
-) ([]id.User, error) {
-	if len(roles) == 0 {
-		return nil, nil
-	}
-	in, args := placeholders(6, roles)
-	return column[id.User](tx.query(ctx, `
-		with recursive bearing (id) as (
-			select group_id
-			from grants
-			where organization = $1
-				and ($2 = '' or resource = $2)
-				and group_id is not null
-				and (expires is null or expires > $3)
-				and role in (`+in+`)
-			union
-			select group_id
-			from group_roles
-			where organization = $1
-				and ($2 = '' or resource = $2)
-				and group_id is not null
-				and role in (`+in+`)
-			union
-			select m.member_id
-			from bearing
-			join group_members m on m.organization = $1
-				and m.group_id = bearing.id
-			join groups g on g.organization = $1
-				and g.id = m.member_id
-		)
-		select u.id
-		from users u
-		where u.organization = $1
-			and u.status <> 'deleted'
-			and u.id > $4
-			and (exists (
-					select 1
-					from grants g
-					where g.organization = $1
-						and g.user_id = u.id
-						and ($2 = '' or g.resource = $2)
-						and (g.expires is null or g.expires > $3)
-						and g.role in (`+in+`))
-				or exists (
-					select 1
-					from group_members m
-					where m.organization = $1
-						and m.member_id = u.id
-						and m.group_id in (select id from bearing)))
-		order by u.id
-		limit $5`, append([]any{tx.Organization, resource, micros(tx.now), after, limit}, args...)...))
 }
 
 // members lists the users of a group, those of groups within it included.

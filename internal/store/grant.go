@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -142,7 +140,7 @@ func (tx *Tx) excludedMembers(
 	if !slices.ContainsFunc(ground.Organization.DefaultRoles, func(d access.RoleAt) bool {
 		return slices.Contains(excluded, d.Role)
 	}) {
-		given, err := tx.givenTo(ctx, excluded, "", "", len(members)+1000000)
+		given, err := tx.givenTo(ctx, excluded, nil, "", 0)
 		if err != nil {
 			return nil, err
 		}
@@ -328,12 +326,10 @@ func (tx *Tx) ListGrants(ctx context.Context, f GrantFilter) ([]Grant, string, e
 	if err != nil {
 		return nil, "", err
 	}
-	args := []any{tx.Organization, after, f.User, f.Group, f.Role, f.Resource, f.Source, limit + 1}
+	args := arguments{tx.Organization, after, f.User, f.Group, f.Role, f.Resource, f.Source, limit + 1}
 	only := ""
 	if f.Only != nil {
-		in, values := placeholders(len(args)+1, append(slices.Clone(f.Only), ""))
-		only = "\n\t\t\tand resource in (" + in + ")"
-		args = append(args, values...)
+		only = "\n\t\t\tand " + in("resource", f.Only, args.add)
 	}
 	grants, err := collect[Grant](tx.query(ctx, `
 		select `+grantColumns+`
@@ -379,14 +375,13 @@ func nextPage[T any](items []T, limit int, key func(T) string) ([]T, string) {
 
 // placeholders gives "$n, $n+1, ..." for values that follow n-1 others, and the values as arguments.
 func placeholders[T any](n int, values []T) (string, []any) {
-	var b strings.Builder
-	args := make([]any, len(values))
+	list, args := "", make([]any, len(values))
 	for i, v := range values {
 		if i > 0 {
-			b.WriteString(", ")
+			list += ", "
 		}
-		b.WriteString("$" + strconv.Itoa(n+i))
+		list += fmt.Sprintf("$%d", n+i)
 		args[i] = v
 	}
-	return b.String(), args
+	return list, args
 }

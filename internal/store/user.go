@@ -94,8 +94,8 @@ func (tx *Tx) UserDetail(ctx context.Context, user id.User) (*directory.User, er
 type UserFilter struct {
 	Query    string           // part of the name, the address or the userName, in any case
 	Status   directory.Status // empty: every status but deleted
-	Role     id.Role          // holds a grant of it, directly or through a group it is in directly
-	Resource id.Resource      // ... at it
+	Role     id.Role          // holds it: directly, by inclusion, through any group, or by default
+	Resource id.Resource      // holds something there or above, beyond defaults; with Role: holds that role there
 	Awaiting bool             // the inbox: signed in or pushed, nothing beyond defaults, not left as it is
 	Deleted  bool             // show deleted ones too
 	// Only narrows to these users, unless it is nil: what an administrator below the root may see.
@@ -136,34 +136,15 @@ func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, st
 	if f.Only != nil {
 		and("u.id in (%s)", tx.d.elements(arg(encode(f.Only))))
 	}
-	holds := func(conditions string) string {
-		return `(exists (
-				select 1
-				from grants g
-				where g.organization = u.organization
-					and (g.user_id = u.id or g.group_id in (
-						select m.group_id from group_members m where m.organization = u.organization and m.member_id = u.id))` + conditions + `)
-			or exists (
-				select 1
-				from group_roles g
-				join group_members m on m.organization = g.organization and m.group_id = g.group_id
-				where g.organization = u.organization
-					and m.member_id = u.id` + conditions + `))`
-	}
 	if f.Role != "" || f.Resource != "" {
-		conditions := ""
-		if f.Role != "" {
-			conditions += "\n\t\t\t\t\tand g.role = " + arg(f.Role)
+		holding, err := tx.holding(ctx, f.Role, f.Resource, arg)
+		if err != nil {
+			return nil, "", err
 		}
-		if f.Resource != "" {
-			conditions += "\n\t\t\t\t\tand g.resource = " + arg(f.Resource)
-		}
-		and("%s", holds(conditions))
+		and("%s", holding)
 	}
 	if f.Awaiting {
-		and("u.status = 'active'")
-		and("u.settled_at is null")
-		and("not %s", holds(""))
+		and("%s", tx.awaiting(arg))
 	}
 	limit := f.Limit
 	if limit <= 0 {

@@ -173,21 +173,6 @@ func (tx *Tx) RestoreUser(ctx context.Context, user id.User, actor audit.Actor, 
 	return nil
 }
 
-// Settle is "leave as is" in the inbox: nobody needs to give this user a role.
-func (tx *Tx) Settle(ctx context.Context, user id.User, actor audit.Actor) error {
-	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
-	if err != nil || !u.SettledAt.IsZero() {
-		return err
-	}
-	tx.queue(`
-		update users
-		set settled_at = $3, settled_by = $4
-		where organization = $1
-			and id = $2`, tx.Organization, user, micros(tx.now), actor.Name)
-	tx.recordUser(ctx, actor, "user.settled", u, nil, nil, "")
-	return nil
-}
-
 // SetNote keeps what somebody without access wrote to the administrators.
 func (tx *Tx) SetNote(ctx context.Context, user id.User, note string, actor audit.Actor) error {
 	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
@@ -200,21 +185,6 @@ func (tx *Tx) SetNote(ctx context.Context, user id.User, note string, actor audi
 		where organization = $1
 			and id = $2`, tx.Organization, user, orNull(note), micros(tx.now))
 	tx.recordUser(ctx, actor, "user.noted", u, nil, map[string]any{"note": note}, "")
-	return nil
-}
-
-// SetCustomAccess switches a user off, or back to, the organization's default roles.
-func (tx *Tx) SetCustomAccess(ctx context.Context, user id.User, custom bool, actor audit.Actor, reason string) error {
-	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
-	if err != nil || u.CustomAccess == custom {
-		return err
-	}
-	tx.queue(`
-		update users
-		set custom_access = $3, updated = $4
-		where organization = $1
-			and id = $2`, tx.Organization, user, custom, micros(tx.now))
-	tx.recordUser(ctx, actor, "user.custom-access", u, map[string]any{"custom_access": !custom}, map[string]any{"custom_access": custom}, reason)
 	return nil
 }
 
