@@ -1,0 +1,121 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// Pusher is a directory at the door: what every statement of its requests depends on.
+type Pusher struct {
+	Directory directory.Directory
+	Dialect   *scim.Dialect
+	Actor     audit.Actor
+	Base      string // its SCIM root, which stands in meta.location and $ref
+	User      *scim.ResourceType
+	Group     *scim.ResourceType
+}
+
+// Push is what a directory sees and changes in a transaction: the users under which it has a record, with that record's own
+// attributes, and the groups that it pushed. What belongs to another directory does not exist here.
+type Push struct {
+	tx *Tx
+	Pusher
+}
+
+// Push opens the directory's view.
+func (tx *Tx) Push(by Pusher) *Push { return &Push{tx, by} }
+
+// Check asks about the version of what is about to change; nil asks nothing.
+type Check func(version int64) error
+
+func (p *Push) noResource(rt *scim.ResourceType, id string) error {
+	return fault.New(fault.NotFound, "%s %s does not exist in this directory.", rt.Name, id)
+}
+
+// references reads a JSON array of [value, display, type] that one statement gathered.
+func references(raw json.RawMessage) ([]scim.Reference, error) {
+	if len(raw) == 0 || bytes.Equal(raw, []byte("[]")) || bytes.Equal(raw, []byte("null")) {
+		return nil, nil
+	}
+	var rows [][]any
+	if err := json.Unmarshal(raw, &rows); err != nil {
+		return nil, fmt.Errorf("read references: %w", err)
+	}
+	out := make([]scim.Reference, len(rows))
+	for i, row := range rows {
+		value, _ := row[0].(string)
+		display, _ := row[1].(string)
+		kind, _ := row[2].(string)
+		out[i] = scim.Reference{Value: value, Display: display, Type: kind}
+	}
+	return out, nil
+}
+
+// groupsOf is a scalar subquery of the groups of this directory that a user is in: member and directory are placeholders.
+// A set of pairs ends by itself where groups contain each other.
+func (p *Push) groupsOf(member, dir string) string {
+	return `(
+			with recursive up (group_id, direct) as (
+				select m.group_id, 1
+				from group_members m
+				where m.organization = $1
+					and m.member_id = ` + member + `
+				union
+				select m.group_id, 0
+				from up
+				join group_members m on m.organization = $1
+					and m.member_id = up.group_id
+			)
+			select ` + p.tx.d.jsonRows(`s.id, s.display_name, case when s.direct = 1 then 'direct' else 'indirect' end`) + `
+			from (
+				select g.id, g.display_name, max(up.direct) as direct
+				from up
+				join groups g on g.organization = $1
+					and g.id = up.group_id
+				where g.directory = ` + dir + `
+				group by g.id, g.display_name
+				order by g.id) s)`
+}
+
+// changes gives the attributes that differ between two documents, as they were and as they are.
+func changes(before, after scim.Attributes) (was, is json.RawMessage) {
+	old, now := map[string]any{}, map[string]any{}
+	for name, v := range after {
+		if name == "id" || name == "meta" || name == "schemas" {
+			continue
+		}
+		if had, ok := before[name]; !ok || encode(had) != encode(v) {
+			now[name] = v
+			if ok {
+				old[name] = had
+			}
+		}
+	}
+	for name, v := range before {
+		if _, ok := after[name]; !ok && name != "id" && name != "meta" && name != "schemas" {
+			old[name] = v
+		}
+	}
+	return object(old), object(now)
+}
+
+func (p *Push) record(ctx context.Context, e audit.Event) {
+	e.Actor = p.Actor
+	p.tx.Record(ctx, e)
+}
+
+func (p *Push) now() time.Time { return p.tx.now.UTC() }
+
+// asText reads a string attribute.
+func asText(a map[string]any, name string) string {
+	s, _ := a[name].(string)
+	return s
+}
