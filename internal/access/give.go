@@ -235,5 +235,16 @@ func LastHolder(before, after []*Effective) error {
 	return nil
 }
 
+// Exclusive refuses a user's access as it would be after something people did, when roles in it exclude each other. It looks
+// at what is given whatever the user's state: a suspension does not make the two compatible.
+func Exclusive(after *Effective) error {
+	_, parked := after.catalogue.park(after.kept)
+	if len(parked) == 0 {
+		return nil
+	}
+	return fault.New(fault.Conflict, "%s would hold %s together, which nobody in %s may.", after.User.Name,
+		join(parked[0].Against, " and "), after.tree.Name(after.tree.Root())).WithCode(CodeExclusive)
+}
+
 // String says a role at a resource for a log line.
 func (r RoleAt) String() string { return fmt.Sprintf("%s at %s", r.Role, r.Resource) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -271,4 +272,56 @@ func (tx *Tx) GuardMembership(ctx context.Context, actor audit.Actor, group id.G
 		}
 	}
 	return nil
+}
+
+// refuseExclusive refuses what people have just done to a group when a member would now hold roles that exclude each other.
+// What arrives by sync is parked instead: NoteParked.
+func (tx *Tx) refuseExclusive(ctx context.Context, member string, kind directory.MemberKind) error {
+	catalogue, err := tx.Catalogue(ctx)
+	if err != nil || !catalogue.HasExclusive() {
+		return err
+	}
+	users := []id.User{id.User(member)}
+	if kind != directory.UserMember {
+		if users, err = tx.members(ctx, id.Group(member)); err != nil {
+			return err
+		}
+	}
+	for _, user := range users {
+		e, err := tx.Access(ctx, user)
+		if err != nil {
+			return err
+		}
+		if err := access.Exclusive(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// protectedMembers gives the users among a member (a user, or a group's users) who might lose a protected role by leaving a
+// group.
+func (tx *Tx) protectedMembers(ctx context.Context, group id.Group, member string) ([]id.User, error) {
+	ground, err := tx.ground(ctx)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := tx.rolesOfGroup(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(roles, func(r id.Role) bool { return carriesProtected(ground.Catalogue, r) }) {
+		return nil, nil
+	}
+	users, err := tx.members(ctx, id.Group(member))
+	if err != nil || len(users) > 0 {
+		return users, err
+	}
+	if _, err := tx.User(ctx, id.User(member)); err != nil {
+		if fault.KindOf(err) == fault.NotFound {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return []id.User{id.User(member)}, nil
 }

@@ -22,14 +22,14 @@ type Mapping struct {
 	Group     id.Group     // once bound
 	Role      id.Role
 	Resource  id.Resource
-	Source    string // "apply" for what an operator's file declares, else "manual"
+	Source    string // "file" for what an operator's file declares, else "manual"
 	GrantedBy string
 	Created   time.Time
 }
 
 // The sources of a mapping.
 const (
-	MappingDeclared = "apply"
+	MappingDeclared = fromFile
 	MappingManual   = "manual"
 )
 

@@ -161,6 +161,9 @@ func (tx *Tx) AddMember(ctx context.Context, group id.Group, member string, kind
 	if err != nil {
 		return err
 	}
+	if err := tx.GuardMembership(ctx, actor, group); err != nil {
+		return err
+	}
 	n, err := tx.exec(ctx, `
 		insert into group_members (organization, group_id, member_id, kind, source, added)
 		values ($1, $2, $3, $4, $5, $6)
@@ -169,7 +172,7 @@ func (tx *Tx) AddMember(ctx context.Context, group id.Group, member string, kind
 		return err
 	}
 	tx.recordMembership(ctx, g, "group.member-added", member, kind, actor)
-	return nil
+	return tx.refuseExclusive(ctx, member, kind)
 }
 
 // RemoveMember takes a user or a group out of a group of the organization's own.
@@ -178,21 +181,30 @@ func (tx *Tx) RemoveMember(ctx context.Context, group id.Group, member string, a
 	if err != nil {
 		return err
 	}
-	var kind directory.MemberKind
-	err = tx.queryRow(ctx, `
-		delete from group_members
-		where organization = $1
-			and group_id = $2
-			and member_id = $3
-		returning kind`, tx.Organization, group, member).Scan(&kind)
-	if errors.Is(err, errNoRows) {
-		return nil
+	if err := tx.GuardMembership(ctx, actor, group); err != nil {
+		return err
 	}
+	users, err := tx.protectedMembers(ctx, group, member)
 	if err != nil {
 		return err
 	}
-	tx.recordMembership(ctx, g, "group.member-removed", member, kind, actor)
-	return nil
+	return tx.keepHolders(ctx, users, func() error {
+		var kind directory.MemberKind
+		err := tx.queryRow(ctx, `
+			delete from group_members
+			where organization = $1
+				and group_id = $2
+				and member_id = $3
+			returning kind`, tx.Organization, group, member).Scan(&kind)
+		if errors.Is(err, errNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		tx.recordMembership(ctx, g, "group.member-removed", member, kind, actor)
+		return nil
+	})
 }
 
 func (tx *Tx) localGroup(ctx context.Context, group id.Group) (*directory.Group, error) {
