@@ -15,10 +15,23 @@ import (
 func Fold(s string) string {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
-			return norm.NFC.String(norm.NFD.String(cases.Fold().String(norm.NFD.String(s))))
+			folded := cases.Fold().String(norm.NFD.String(s))
+			return norm.NFC.String(strings.Map(foldCherokee, folded))
 		}
 	}
 	return lower(s)
+}
+
+// foldCherokee folds the one script whose small letters fold to capitals (Unicode CaseFolding.txt).
+// The library swaps the two instead.
+func foldCherokee(r rune) rune {
+	switch {
+	case r >= 0xab70 && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case r >= 0x13f8 && r <= 0x13fd:
+		return r - 8
+	}
+	return r
 }
 
 // UserNameKey maps a user name to the form in which it is unique (RFC 7644 section 5 asks for the
