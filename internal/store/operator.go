@@ -242,15 +242,9 @@ type limit struct {
 
 // countOperator takes its counters always in the same order, so that two attempts at once wait and never deadlock.
 func (tx *SystemTx) countOperator(ctx context.Context, limits []limit) error {
-	window := micros(tx.now.Truncate(operatorWindow))
 	tooMany := false
 	for _, l := range limits {
-		var hits int64
-		err := tx.queryRow(ctx, `
-			insert into counters (name, started, hits)
-			values ($1, $2, 1)
-			on conflict (name, started) do update set hits = counters.hits + 1
-			returning hits`, l.name, window).Scan(&hits)
+		hits, err := tx.Hit(ctx, l.name, operatorWindow)
 		if err != nil {
 			return err
 		}
