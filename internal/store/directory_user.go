@@ -279,10 +279,10 @@ func (p *Push) insertRecord(user id.User, r scim.Result, pr profile) *scim.Resou
 	}
 	p.tx.queue(`
 		insert into directory_records (organization, directory, user_id, external_id, user_name_key, display_name_key, active,
-			document, folded, version, created, modified)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10)`,
+			manager, document, folded, version, created, modified)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)`,
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
-		pr.active, string(res.Document), p.folded(p.User, r.Attributes), micros(p.tx.now))
+		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), micros(p.tx.now))
 	p.insertEmails(user, pr.emails)
 	return res
 }
@@ -510,13 +510,13 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	res.Document = p.User.StoredDocument(r.Attributes)
 	p.tx.queue(`
 		update directory_records
-		set external_id = $4, user_name_key = $5, display_name_key = $6, active = $7, document = $8, folded = $9, version = $10,
-			modified = $11
+		set external_id = $4, user_name_key = $5, display_name_key = $6, active = $7, manager = $8, document = $9, folded = $10,
+			version = $11, modified = $12
 		where organization = $1
 			and directory = $2
 			and user_id = $3`,
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
-		pr.active, string(res.Document), p.folded(p.User, r.Attributes), res.Version, micros(p.tx.now))
+		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), res.Version, micros(p.tx.now))
 	if encode(pr.emails) != encode(was.emails) {
 		p.tx.queue(`
 			delete from record_emails
@@ -693,7 +693,7 @@ func (p *Push) forgetManager(ctx context.Context, user string) error {
 		from directory_records r
 		where r.organization = $1
 			and r.directory = $2
-			and `+p.tx.d.managerColumn()+` = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user))(func(s scanner) (report, error) {
+			and r.manager = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user))(func(s scanner) (report, error) {
 		var r report
 		err := s.Scan(&r.user, rawJSON(&r.doc))
 		return r, err
@@ -715,7 +715,7 @@ func (p *Push) forgetManager(ctx context.Context, user string) error {
 		}
 		p.tx.queue(`
 			update directory_records
-			set document = $4, folded = $5, version = version + 1, modified = $6
+			set manager = null, document = $4, folded = $5, version = version + 1, modified = $6
 			where organization = $1
 				and directory = $2
 				and user_id = $3`,

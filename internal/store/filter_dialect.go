@@ -19,8 +19,3 @@ func (d dialect) jsonRows(columns string) string {
 	}
 	return fmt.Sprintf("json_group_array(json_array(%s))", columns)
 }
-
-// managerColumn is the manager of a record; an index stands on it.
-func (d dialect) managerColumn() string {
-	return `(r.folded -> 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User' -> 'manager' ->> 'value')`
-}
