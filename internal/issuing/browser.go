@@ -1,0 +1,308 @@
+package issuing
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/application"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/session"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/oidc"
+)
+
+// maxSessions bounds how many session cookies of one browser are looked at: a request may show as many as it likes.
+const maxSessions = 16
+
+// Authorize implements oidc.Browser: with a session that fits, a code; else the sign-in page, with the request kept.
+func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.AuthorizeRequest) (oidc.Outcome, error) {
+	app, err := p.application(ctx, id.Application(req.ClientID))
+	if err != nil {
+		return oidc.Outcome{}, translate(err)
+	}
+	if err := p.judge(ctx, app, req); err != nil {
+		return oidc.Outcome{}, translate(err)
+	}
+	live, err := p.live(ctx, r)
+	if err != nil {
+		return oidc.Outcome{}, translate(err)
+	}
+	fitting := slices.DeleteFunc(slices.Clone(live), func(s session.Session) bool {
+		return unasked(app, req, s, p.db.Now()) != nil
+	})
+	if len(fitting) == 1 && !req.Asks("select_account") {
+		return p.openWith(ctx, app, req, fitting[0])
+	}
+	if req.Asks("none") {
+		if len(fitting) > 1 {
+			return oidc.Outcome{}, &oidc.Error{
+				Code: oidc.AccountSelectionRequired, Description: "This browser is signed in to several organizations; name one.",
+			}
+		}
+		return oidc.Outcome{}, &oidc.Error{
+			Code: oidc.LoginRequired, Description: "This browser holds no session that fits the request.",
+		}
+	}
+	kept, err := json.Marshal(req)
+	if err != nil {
+		return oidc.Outcome{}, err
+	}
+	browser, cookie := p.cookies.EnsureBrowser(r)
+	attempt := session.Attempt{
+		ID: id.New[id.Attempt](), Browser: browser, Purpose: session.ForApplication, Request: kept,
+	}
+	err = p.db.System().Write(ctx, func(tx *store.SystemTx) error { return tx.CreateAttempt(ctx, attempt) })
+	if err != nil {
+		return oidc.Outcome{}, translate(err)
+	}
+	out := oidc.Outcome{Location: "/signin?attempt=" + string(attempt.ID)}
+	if cookie != nil {
+		out.Cookies = append(out.Cookies, cookie)
+	}
+	return out, nil
+}
+
+// judge refuses what names an organization or connection that is not there, or an organization the application is not for.
+func (p *Provider) judge(ctx context.Context, app application.Application, req oidc.AuthorizeRequest) error {
+	org, way := id.Organization(req.Organization), id.Connection(req.Connection)
+	if org == "" && way == "" {
+		return nil
+	}
+	var orgKnown, wayKnown bool
+	err := p.db.System().Read(ctx, func(tx *store.SystemTx) (err error) {
+		orgKnown, wayKnown, err = tx.KnowsWhere(ctx, org, way, connection.DomainOf(req.LoginHint))
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case !orgKnown:
+		return &oidc.Error{Code: oidc.InvalidRequest, Description: "There is no such organization."}
+	case org != "" && !app.Serves(org):
+		return &oidc.Error{Code: oidc.AccessDenied, Description: "This application is not open to that organization."}
+	case !wayKnown:
+		return &oidc.Error{Code: oidc.InvalidRequest, Description: "The connection belongs neither to that organization nor to the person's."}
+	}
+	return nil
+}
+
+// live reads the sessions this browser holds, each with its person's state.
+func (p *Provider) live(ctx context.Context, r *http.Request) ([]session.Session, error) {
+	var out []session.Session
+	orgs := p.cookies.Organizations(r)
+	if len(orgs) > maxSessions {
+		orgs = orgs[:maxSessions]
+	}
+	for _, org := range orgs {
+		s, err := p.db.Session(ctx, org, p.cookies.Hash(r, org))
+		switch {
+		case err == nil:
+			out = append(out, s)
+		case fault.KindOf(err) != fault.Unauthenticated:
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// unasked says why a session may not answer a request without its person being asked; nil: it may.
+func unasked(app application.Application, req oidc.AuthorizeRequest, s session.Session, now time.Time) error {
+	if req.Forced() {
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "A new sign-in is asked for."}
+	}
+	// Another address than the session's means another person, whatever else fits.
+	if req.LoginHint != "" && !strings.EqualFold(req.LoginHint, s.Email) && !strings.EqualFold(req.LoginHint, s.UserName) {
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "The session is another person's."}
+	}
+	return fits(app, req, s, now)
+}
+
+// fits says why a session, asked for or not, cannot answer a request; nil: it can.
+func fits(app application.Application, req oidc.AuthorizeRequest, s session.Session, now time.Time) error {
+	switch {
+	case req.Organization != "" && req.Organization != string(s.Organization):
+		return &oidc.PageError{
+			Status: http.StatusForbidden, Title: "You belong to another organization", Code: "other-organization",
+			Message: "The application asked for the organization " + req.Organization + ", and you signed in to " +
+				string(s.Organization) + ". Serving another organization's sites needs a provider relationship that is in force.",
+		}
+	case !app.Serves(s.Organization):
+		return &oidc.PageError{
+			Status: http.StatusForbidden, Title: "This application is not open to your organization", Code: "application-closed",
+			Message: app.Name + " is not open to " + string(s.Organization) + ". Whoever runs this installation can open it.",
+		}
+	case req.Connection != "" && req.Connection != string(s.Connection):
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "The sign-in went through another connection than the one asked for."}
+	case req.HintSubject != "" && req.HintSubject != string(s.User):
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "Another person signed in than the id_token_hint names."}
+	case !req.FitsAuthTime(s.AuthTime, now):
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "The sign-in is older than asked for, or its moment is not known."}
+	}
+	return nil
+}
+
+// openWith makes a code for a session that was read a moment ago; it is read again beside the code.
+func (p *Provider) openWith(ctx context.Context, app application.Application, req oidc.AuthorizeRequest, s session.Session) (oidc.Outcome, error) {
+	var out oidc.Outcome
+	err := p.db.Write(ctx, s.Organization, func(tx *store.Tx) error {
+		s, err := tx.SessionByID(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		out.Code, err = p.open(ctx, tx, app, req, s)
+		return err
+	})
+	if fault.KindOf(err) == fault.Unauthenticated {
+		err = &oidc.Error{Code: oidc.LoginRequired, Description: "The session has just ended."}
+	}
+	return out, translate(err)
+}
+
+// open makes a code for a session, with its family and its event, if its person has access at all.
+func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session) (string, error) {
+	effective, err := tx.Access(ctx, s.User)
+	if err != nil {
+		return "", err
+	}
+	if len(effective.Grants) == 0 {
+		why := effective.Nothing
+		if why == "" {
+			why = "Nobody has given you a role yet."
+		}
+		return "", &oidc.PageError{
+			Status: http.StatusForbidden, Title: "You have no access yet", Code: "no-access",
+			Message: "You are signed in to " + string(s.Organization) + " as " + s.DisplayName + ", but " + app.Name +
+				" has nothing to show you. " + why + " The administrators of " + string(s.Organization) + " can give you a role.",
+		}
+	}
+	code, hash := handle(tx.Organization)
+	family := store.Family{
+		ID: id.New[id.Family](), User: s.User, Application: app.ID, Session: s.ID, Scope: req.Scope,
+		AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Expires: tx.Now().Add(oidc.RefreshAbsolute),
+	}
+	tx.KeepCode(ctx, family, store.Code{
+		Hash: hash, RedirectURI: req.RedirectURI, Challenge: req.CodeChallenge, Nonce: req.Nonce,
+		Expires: tx.Now().Add(oidc.CodeLifetime),
+	})
+	tx.Record(ctx, audit.Event{
+		Actor: p.person(ctx, tx.Organization, s.User, s.DisplayName), Action: "application.opened",
+		TargetKind: "application", TargetID: string(app.ID), TargetName: app.Name, User: s.User,
+	})
+	return code, nil
+}
+
+// Resume implements oidc.Browser.
+func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) (oidc.AuthorizeRequest, oidc.Outcome, error) {
+	var req oidc.AuthorizeRequest
+	var out oidc.Outcome
+	browser := p.cookies.Browser(r)
+	if browser == "" || !id.IsUUID(attempt) {
+		return req, out, oidc.ErrNotFound
+	}
+	all, err := p.current(ctx)
+	if err != nil {
+		return req, out, translate(err)
+	}
+	var refusal error
+	err = p.db.System().Write(ctx, func(tx *store.SystemTx) error {
+		req, out, refusal = oidc.AuthorizeRequest{}, oidc.Outcome{}, nil
+		a, err := tx.FinishAttempt(ctx, id.Attempt(attempt), browser)
+		if err != nil {
+			return err
+		}
+		if a.Purpose != session.ForApplication {
+			return oidc.ErrNotFound // and the console's attempt stays as it was
+		}
+		if err := json.Unmarshal(a.Request, &req); err != nil {
+			return err
+		}
+		c, declared := all.byID[id.Application(req.ClientID)]
+		if !declared {
+			return oidc.ErrNotFound
+		}
+		in := tx.In(a.Organization)
+		s, err := in.SessionByID(ctx, a.Session)
+		if err != nil {
+			return err
+		}
+		// A refusal spends the attempt all the same: the transaction commits, and signing in begins anew.
+		if refusal = fits(c.application, req, s, tx.Now()); refusal != nil {
+			return nil
+		}
+		if req.Forced() && s.Created.Before(req.Started.Truncate(time.Microsecond)) {
+			refusal = &oidc.Error{Code: oidc.LoginRequired, Description: "A new sign-in is asked for."}
+			return nil
+		}
+		code, err := p.open(ctx, in, c.application, req, s)
+		if page, ok := err.(*oidc.PageError); ok { //nolint:errorlint // open returns it as it is; a wrapped one is another's
+			refusal = page
+			return nil
+		}
+		out.Code = code
+		return err
+	})
+	switch fault.KindOf(err) {
+	case fault.Gone:
+		return req, out, oidc.ErrNotFound
+	case fault.Unauthenticated:
+		// The session ended between landing and here, by a sign-out or by a directory.
+		return req, out, &oidc.Error{Code: oidc.AccessDenied, Description: "The sign-in has ended meanwhile."}
+	}
+	if err != nil {
+		return req, out, translate(err)
+	}
+	return req, out, refusal
+}
+
+// Sessions implements oidc.Browser.
+func (p *Provider) Sessions(ctx context.Context, r *http.Request) ([]oidc.BrowserSession, error) {
+	live, err := p.live(ctx, r)
+	var out []oidc.BrowserSession
+	for _, s := range live {
+		out = append(out, oidc.BrowserSession{ID: string(s.ID), Subject: string(s.User)})
+	}
+	return out, translate(err)
+}
+
+// End implements oidc.Browser: each session ends with its tokens and its applications told, in one transaction of its own.
+func (p *Provider) End(ctx context.Context, r *http.Request, ending []oidc.BrowserSession) ([]*http.Cookie, error) {
+	live, err := p.live(ctx, r)
+	if err != nil {
+		return nil, translate(err)
+	}
+	var cookies []*http.Cookie
+	for _, s := range live {
+		if !slices.ContainsFunc(ending, func(e oidc.BrowserSession) bool { return e.ID == string(s.ID) }) {
+			continue
+		}
+		err := p.db.Write(ctx, s.Organization, func(tx *store.Tx) error {
+			open, err := tx.EndSession(ctx, s.ID)
+			if err != nil || !open {
+				return err
+			}
+			tx.Record(ctx, audit.Event{
+				Actor: p.person(ctx, s.Organization, s.User, s.DisplayName), Action: "session.ended",
+				TargetKind: "session", TargetID: string(s.ID), User: s.User,
+			})
+			return nil
+		})
+		if err != nil {
+			return cookies, translate(err)
+		}
+		cookies = append(cookies, p.cookies.Clear(s.Organization))
+	}
+	return cookies, nil
+}
+
+var (
+	_ oidc.Clients = (*Provider)(nil)
+	_ oidc.Browser = (*Provider)(nil)
+	_ oidc.Tokens  = (*Provider)(nil)
+)
