@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+)
 
 // What the tests of this package, which stand outside it because storetest imports it, may reach.
 
@@ -21,3 +25,14 @@ func (w *work) LastRow(ctx context.Context, sql string, args ...any) row {
 func (w *work) Query(ctx context.Context, sql string, args ...any) (rows, error) {
 	return w.query(ctx, sql, args...)
 }
+
+var ErrNoRows = errNoRows
+
+// Cache is a cache of strings that follow an organization's version.
+type Cache = cache[string]
+
+func NewOrganizationCache(db *DB, load func(ctx context.Context, key string) (string, error)) *Cache {
+	return newCache(db, func(key string) string { return organizationVersion(id.Organization(key)) }, load)
+}
+
+func (c *cache[T]) Get(ctx context.Context, key string) (T, error) { return c.get(ctx, key) }

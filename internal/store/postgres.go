@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,7 @@ type postgresEngine struct {
 	log       *slog.Logger
 	listening context.CancelFunc
 	listener  sync.WaitGroup
+	closed    atomic.Bool
 }
 
 // openPostgres opens the pool. Changed is told the name of what another node changed, "" when it may have missed some.
@@ -142,6 +144,7 @@ func postgresConfig(raw string) (*pgxpool.Config, error) {
 }
 
 func (e *postgresEngine) close() {
+	e.closed.Store(true)
 	e.listening()
 	e.listener.Wait()
 	e.pool.Close()
@@ -167,6 +170,9 @@ func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(runner
 func (e *postgresEngine) once(ctx context.Context, b binding, fn func(runner) error) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
+		if e.closed.Load() {
+			return errClosed
+		}
 		return err
 	}
 	s := &postgresSession{conn: conn.Conn(), b: b}

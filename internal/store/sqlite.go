@@ -338,7 +338,7 @@ func (e *sqliteEngine) serve(r *writeRequest) (turnResult, error) {
 		// Where SQLite rolled the whole transaction back by itself (disk full, out of memory), the savepoint is gone
 		// with everybody's work, and this fails.
 		if err := e.writer.run("rollback to request"); err != nil {
-			return result, errors.Join(err, s.failure)
+			return result, errors.Join(s.failure, err)
 		}
 	}
 	if err := e.writer.run("release request"); err != nil {

@@ -276,7 +276,7 @@ func initialize(dir string) (string, error) {
 	}
 	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off "+
 		"-c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB "+
-		"-c autovacuum=off -c log_min_messages=fatal", port)
+		"-c autovacuum=off -c log_min_messages=fatal -c deadlock_timeout=20ms", port)
 	if err := run("pg_ctl", "start", "-w", "-D", filepath.Join(data, "data"), "-l", filepath.Join(data, "log"), "-o", settings); err != nil {
 		return "", err
 	}

@@ -1,0 +1,81 @@
+package store_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
+)
+
+// What undoes a whole batch is SQLite's alone: PostgreSQL shares no commit. The promise is the same one for both, and
+// TestWrite_ManyAtOnceAndEachStandsOrFallsAlone holds them to it.
+func TestGroupCommit_WhatUndoesTheBatchFailsOnlyItsCause(t *testing.T) {
+	t.Parallel()
+	for name, break_ := range map[string]func(t *testing.T, tx *store.Tx){
+		// A constraint with this clause makes SQLite roll back everything by itself, as a full disk does.
+		"SQLite rolls back by itself": func(t *testing.T, tx *store.Tx) {
+			_, _ = tx.Exec(t.Context(), "insert or rollback into organizations select * from organizations")
+		},
+		// The constraint is looked at only at the commit, which then fails for all.
+		"the commit fails": func(t *testing.T, tx *store.Tx) {
+			tx.Queue("pragma defer_foreign_keys = 1")
+			tx.Queue(insertResource, "nowhere", "hamburg")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := storetest.Open(t, storetest.SQLite)
+			organization(t, db, "northwind")
+			inside, goOn := make(chan struct{}), make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				_ = db.Write(t.Context(), "northwind", func(*store.Tx) error {
+					close(inside)
+					<-goOn
+					return nil
+				})
+			})
+			<-inside
+			// Everybody else queues up behind the first, and so shares a commit.
+			runs := make([]int, 10)
+			var want []string
+			queued := make(chan struct{}, len(runs))
+			for i := range runs {
+				site := fmt.Sprintf("site-%d", i)
+				if i != 5 {
+					want = append(want, site)
+				}
+				wg.Go(func() {
+					queued <- struct{}{}
+					err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+						runs[i]++
+						tx.Queue(insertResource, tx.Organization, site)
+						if i == 5 {
+							break_(t, tx)
+						}
+						return nil
+					})
+					switch {
+					case i != 5 && err != nil:
+						t.Errorf("%s: got %v, though it did nothing wrong", site, err)
+					case i == 5 && fault.KindOf(err) != fault.Conflict:
+						t.Errorf("%s: got %v, want a conflict", site, err)
+					}
+				})
+			}
+			for range runs {
+				<-queued
+			}
+			close(goOn)
+			wg.Wait()
+			if diff := cmp.Diff(want, resources(t, db, "northwind")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
