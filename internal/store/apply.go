@@ -6,13 +6,15 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/application"
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
 // fromFile marks the rows that an operator's file has declared, where others may have been made by hand beside them.
-const fromFile = "file"
+const fromFile = directory.TokenFromFile
 
 // Declared is everything that operators' files can declare, as the store holds it. Of what can also be made by hand (groups,
 // group roles, tokens, domains) it holds only what came from a file.
@@ -203,7 +205,7 @@ func (tx *SystemTx) declaredGroups(ctx context.Context, d *Declared) (err error)
 		select organization, id, group_name, directory, role, resource
 		from group_roles
 		where source = $1
-		order by organization, id`, fromFile))(func(s scanner) (g DeclaredGroupRole, err error) {
+		order by organization, id`, MappingDeclared))(func(s scanner) (g DeclaredGroupRole, err error) {
 		err = s.Scan(&g.Organization, &g.ID, &g.Group, orEmpty(&g.Directory), &g.Role, &g.Resource)
 		return g, err
 	})
@@ -359,12 +361,10 @@ func (tx *SystemTx) PutDeclaredGroup(g DeclaredGroup) {
 
 // DropDeclaredGroup takes a local group away with its memberships and what was given to it; a mapping that named it waits
 // for another.
-func (tx *SystemTx) DropDeclaredGroup(g DeclaredGroup) {
-	tx.queue(`delete from grants where organization = $1 and group_id = $2`, g.Organization, g.ID)
-	tx.queue(`delete from restrictions where organization = $1 and group_id = $2`, g.Organization, g.ID)
-	tx.queue(`delete from group_members where organization = $1 and member_id = $2`, g.Organization, g.ID)
-	tx.queue(`update group_roles set group_id = null where organization = $1 and group_id = $2`, g.Organization, g.ID)
-	tx.queue(`delete from groups where organization = $1 and id = $2`, g.Organization, g.ID)
+func (tx *SystemTx) DropDeclaredGroup(ctx context.Context, g DeclaredGroup, actor audit.Actor) error {
+	in := tx.In(g.Organization)
+	in.dropGroup(g.ID)
+	return in.BindGroupRoles(ctx, actor, g.ID)
 }
 
 // PutDeclaredGroupRole makes a mapping. It is bound to its group afterwards, or when the group arrives.
@@ -373,7 +373,7 @@ func (tx *SystemTx) PutDeclaredGroupRole(g DeclaredGroupRole) {
 		insert into group_roles (organization, id, group_name, group_name_key, directory, role, resource, source, granted_by, created)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		on conflict (organization, id) do update set group_name = excluded.group_name`,
-		g.Organization, g.ID, g.Group, scim.Fold(g.Group), orNull(g.Directory), g.Role, g.Resource, fromFile, "apply", micros(tx.Now()))
+		g.Organization, g.ID, g.Group, scim.Fold(g.Group), orNull(g.Directory), g.Role, g.Resource, MappingDeclared, "apply", micros(tx.Now()))
 }
 
 // DropDeclaredGroupRole takes a mapping away.
@@ -391,19 +391,59 @@ func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 		d.Organization, d.ID, d.Name, d.Dialect, d.Key, micros(tx.Now()))
 }
 
-// DropDeclaredDirectory takes a directory away with its tokens, its records and the groups it pushed.
-func (tx *SystemTx) DropDeclaredDirectory(d DeclaredDirectory) {
-	tx.queue(`
-		delete from grants
+// DropDeclaredDirectory takes a directory away with its tokens, its records and the groups it pushed. Whoever rested on a
+// record of it alone is deleted with it, as if the directory had deleted them one by one.
+func (tx *SystemTx) DropDeclaredDirectory(ctx context.Context, d DeclaredDirectory, actor audit.Actor) error {
+	in := tx.In(d.Organization)
+	groups, err := column[id.Group](in.query(ctx, `
+		select id
+		from groups
 		where organization = $1
-			and group_id in (select id from groups where organization = $1 and directory = $2)`, d.Organization, d.ID)
-	tx.queue(`
-		update group_roles
-		set group_id = null
+			and directory = $2`, d.Organization, d.ID))
+	if err != nil {
+		return err
+	}
+	users, err := column[id.User](in.query(ctx, `
+		select user_id
+		from directory_records
 		where organization = $1
-			and group_id in (select id from groups where organization = $1 and directory = $2)`, d.Organization, d.ID)
-	tx.queue(`delete from groups where organization = $1 and directory = $2`, d.Organization, d.ID)
-	tx.queue(`delete from directories where organization = $1 and id = $2`, d.Organization, d.ID)
+			and directory = $2`, d.Organization, d.ID))
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		in.dropGroup(g)
+		if err := in.BindGroupRoles(ctx, actor, g); err != nil {
+			return err
+		}
+	}
+	in.queue(`delete from directories where organization = $1 and id = $2`, d.Organization, d.ID)
+	for _, user := range users {
+		if err := in.withoutRecord(ctx, user, actor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutRecord gives a user that has just lost a record the status its other sources leave it.
+func (tx *Tx) withoutRecord(ctx context.Context, user id.User, actor audit.Actor) error {
+	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
+	if err != nil {
+		return err
+	}
+	next, err := tx.statusOf(ctx, u, !u.SuspendedAt.IsZero())
+	if err != nil || next == u.Status {
+		return err
+	}
+	if err := tx.transition(ctx, u, next, actor); err != nil {
+		return err
+	}
+	if next == directory.Deleted {
+		tx.bury(u)
+	}
+	tx.recordUser(ctx, actor, "user."+string(next), u, status(u.Status), status(next), "its directory was removed")
+	return nil
 }
 
 // PutDeclaredToken makes a directory's token or replaces it.
