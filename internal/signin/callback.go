@@ -1,0 +1,447 @@
+package signin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/seal"
+	"github.com/vestibule-id/vestibule/internal/session"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// verifierPlace binds a sealed PKCE verifier to its attempt.
+func verifierPlace(attempt id.Attempt) string { return "attempt/" + string(attempt) }
+
+// send keeps state, nonce and verifier on the attempt and sends the browser to the provider.
+func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Attempt, hints session.Hints, at stop, fromForm bool) {
+	ctx := r.Context()
+	var way store.SignInConnection
+	err := f.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
+		way, err = tx.SignInConnection(ctx, at.connection)
+		return err
+	})
+	if err == nil && way.Protocol != connection.OIDC {
+		err = refuse(CodeNotServed, "")
+	}
+	var m metadata
+	if err == nil {
+		m, err = f.upstream.discover(ctx, way.Connection)
+	}
+	if err != nil {
+		f.fail(w, r, at, err)
+		return
+	}
+	state, nonce, verifier := seal.Handle(), seal.Handle(), seal.Handle()
+	err = f.DB.System().Write(ctx, func(tx *store.SystemTx) error {
+		return tx.SendAttempt(ctx, attempt.ID, attempt.Browser, store.Away{
+			Organization: at.organization, Connection: at.connection,
+			StateHash: seal.Fingerprint(state), Nonce: nonce,
+			Verifier: f.DB.Keys.Seal(verifierPlace(attempt.ID), []byte(verifier)),
+		})
+	})
+	if err != nil {
+		f.fail(w, r, at, err)
+		return
+	}
+	to, err := f.authorizeURL(way.Connection, m, hints, state, nonce, verifier)
+	if err != nil {
+		f.fail(w, r, at, refuse(CodeProvider, "authorization_endpoint is not a URL"))
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if fromForm {
+		// A redirect after a form would need the provider's origin in this page's form-action, and which provider it is was not
+		// known when the page was made. A page that goes on by itself is a new navigation.
+		w.Header().Set("Refresh", "0; url="+to)
+		f.render(w, r, http.StatusOK, leavingPage(way.Name, to))
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.Hints, state, nonce, verifier string) (string, error) {
+	u, err := url.Parse(m.authorization)
+	if err != nil {
+		return "", err
+	}
+	challenge := sha256.Sum256([]byte(verifier))
+	q := u.Query()
+	for name, value := range map[string]string{
+		"response_type": "code", "client_id": c.Settings.ClientID, "redirect_uri": callbackURL(f.URL, c.Organization, c.ID),
+		"scope": strings.Join(c.Settings.Scopes, " "), "state": state, "nonce": nonce,
+		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
+	} {
+		q.Set(name, value)
+	}
+	if connection.DomainOf(hints.LoginHint) != "" {
+		q.Set("login_hint", hints.LoginHint)
+	}
+	if len(c.Settings.ACRValues) > 0 {
+		q.Set("acr_values", strings.Join(c.Settings.ACRValues, " "))
+	}
+	switch {
+	case hints.Forced():
+		q.Set("prompt", "login")
+		q.Set("max_age", "0")
+	case hints.MaxAge != nil:
+		q.Set("max_age", strconv.FormatInt(*hints.MaxAge, 10))
+	}
+	if slices.Contains(hints.Prompt, "select_account") && !hints.Forced() {
+		q.Set("prompt", "select_account")
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// maxCallback bounds the query of a callback; codes of a few kilobytes exist (Entra).
+const maxCallback = 16 << 10
+
+// callback serves what the provider sends back through the browser.
+func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	at := stop{organization: id.Organization(r.PathValue("organization")), connection: id.Connection(r.PathValue("connection"))}
+	ip, _ := f.From(r)
+	stray := "signin/stray/" + ip
+	hits, err := f.DB.Hits(ctx, stray, time.Minute)
+	if err != nil || !f.within(w, r, hits, strayPerMinute-1) {
+		if err != nil {
+			f.fail(w, r, stop{recorded: true}, err)
+		}
+		return
+	}
+	var way store.SignInConnection
+	if !id.Declared(string(at.organization)) || !id.Declared(string(at.connection)) {
+		err = refuse(connection.CodeUnknownConnection, "")
+	} else {
+		err = f.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
+			way, err = tx.SignInConnection(ctx, at.connection)
+			return err
+		})
+	}
+	if err == nil && way.Protocol != connection.OIDC {
+		err = refuse(connection.CodeUnknownConnection, "")
+	}
+	if err != nil {
+		if _, counted := f.DB.Hit(ctx, stray, time.Minute); counted != nil {
+			err = errors.Join(err, counted)
+		}
+		// Nothing is known of such a connection: the event is the installation's.
+		at.organization, at.connection = "", ""
+		f.fail(w, r, at, err)
+		return
+	}
+	at.name = way.OrganizationName
+	answer, err := readAnswer(r.URL.RawQuery)
+	var attempt session.Attempt
+	var away store.Away
+	if err == nil {
+		err = f.DB.Write(ctx, at.organization, func(tx *store.Tx) (err error) {
+			attempt, away, err = tx.TakeAttempt(ctx, at.connection, seal.Fingerprint(answer.state), f.cookies.Browser(r))
+			return err
+		})
+	}
+	if err != nil {
+		if _, counted := f.DB.Hit(ctx, stray, time.Minute); counted != nil {
+			err = errors.Join(err, counted)
+		}
+		f.fail(w, r, at, err)
+		return
+	}
+	at.attempt = attempt.ID
+	landed, err := f.land(r, way, attempt, away, answer)
+	if err != nil {
+		var found *found
+		if errors.As(err, &found) {
+			at.recorded, err = true, found.refusal
+		}
+		f.fail(w, r, at, err)
+		return
+	}
+	http.SetCookie(w, f.cookies.Session(at.organization, landed.handle, landed.lifetime))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, landed.to, http.StatusSeeOther)
+}
+
+// answer is an authorization response.
+type answer struct {
+	state, code, issuer string
+	failure             string // error, as a plain code
+}
+
+// readAnswer reads a callback's query. Strictly: a parameter twice, or both a code and an error, is no answer of a provider.
+func readAnswer(rawQuery string) (answer, error) {
+	var a answer
+	if len(rawQuery) > maxCallback {
+		return a, refuse(CodeProvider, "the authorization response is too large")
+	}
+	q, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return a, refuse(CodeProvider, "the authorization response is not a query")
+	}
+	for name, to := range map[string]*string{"state": &a.state, "code": &a.code, "iss": &a.issuer, "error": &a.failure} {
+		value, once := single(q, name)
+		if !once {
+			return answer{}, refuse(CodeProvider, "the authorization response has "+name+" twice")
+		}
+		*to = value
+	}
+	if a.state == "" {
+		return a, refuse(CodeAttempt, "the authorization response has no state")
+	}
+	if a.failure != "" && !plainCode(a.failure) {
+		a.failure = "an error that is no code"
+	}
+	return a, nil
+}
+
+// landing is where a person who has signed in goes, and with what.
+type landing struct {
+	handle   string
+	lifetime time.Duration
+	to       string
+}
+
+// land judges an answer whose state was good and signs the person in.
+func (f *flow) land(
+	r *http.Request, way store.SignInConnection, attempt session.Attempt, away store.Away, a answer,
+) (landing, error) {
+	ctx := r.Context()
+	c := way.Connection
+	if c.Settings.Disabled {
+		return landing{}, refuse(connection.CodeConnectionDisabled, "")
+	}
+	hints, err := attempt.Hints()
+	if err != nil {
+		return landing{}, err
+	}
+	m, err := f.upstream.discover(ctx, c)
+	if err != nil {
+		return landing{}, err
+	}
+	switch {
+	case a.issuer != "" && a.issuer != c.Settings.Issuer:
+		// RFC 9207 section 2.4: the answer of another provider, whose code must not go to this one's token endpoint.
+		return landing{}, refuse(CodeIssuer, "iss names another provider")
+	case a.issuer == "" && m.saysIssuer:
+		return landing{}, refuse(CodeIssuer, "the provider says it sends iss, and this answer has none")
+	case a.failure != "" && a.code != "":
+		return landing{}, refuse(CodeProvider, "the answer has both a code and an error")
+	case a.failure != "":
+		return landing{}, refuse(CodeDenied, "the provider answered "+a.failure)
+	case a.code == "":
+		return landing{}, refuse(CodeProvider, "the answer has no code")
+	}
+	verifier, err := f.DB.Keys.Open(verifierPlace(attempt.ID), away.Verifier)
+	if err != nil {
+		return landing{}, err
+	}
+	t, err := f.upstream.exchange(ctx, c, m, a.code, string(verifier), callbackURL(f.URL, c.Organization, c.ID))
+	if err != nil {
+		return landing{}, err
+	}
+	want := expected{
+		issuer: c.Settings.Issuer, clientID: c.Settings.ClientID, nonce: away.Nonce, algorithms: c.Settings.SigningAlgorithms(),
+		accessToken: t.access, tenant: c.Settings.Tenant, domain: c.Settings.HostedDomain, acrValues: c.Settings.ACRValues,
+		now: f.DB.Now(), maxAge: hints.MaxAge, keys: f.upstream.keySet(c, m),
+	}
+	if hints.Forced() {
+		want.maxAge, want.since = nil, attempt.Created
+	}
+	token, err := verify(ctx, t.id, want)
+	if err != nil {
+		var known *refusal
+		if errors.As(err, &known) || fault.As(err) != nil {
+			return landing{}, err
+		}
+		return landing{}, refuse(CodeToken, err.Error())
+	}
+	var userinfo object
+	if t.access != "" && m.userinfo != "" && wanted(c, token) {
+		if userinfo, err = f.upstream.userInfo(ctx, m, t.access, token.text("sub")); err != nil {
+			return landing{}, err
+		}
+	}
+	who := arrive(c, token, userinfo)
+	if hints.Forced() && who.authTime.Before(attempt.Created) {
+		// The provider's clock was allowed to be behind; the session's time must prove the same to whoever asks it.
+		who.authTime = attempt.Created
+	}
+	return f.enter(r, attempt, hints, c, who)
+}
+
+// found is a refusal whose event was written where it was found.
+type found struct{ *refusal }
+
+// Unwrap gives the refusal.
+func (f *found) Unwrap() error { return f.refusal }
+
+// enter finds the person and makes the session, in one transaction; on refusal that transaction holds one audit event.
+func (f *flow) enter(
+	r *http.Request, attempt session.Attempt, hints session.Hints, c connection.Connection, who arrival,
+) (landing, error) {
+	ctx := r.Context()
+	ip, _ := f.From(r)
+	actor := f.actor(r, c.ID)
+	actor.Organization = c.Organization
+	handle := seal.Handle()
+	var stopped *refusal
+	var lasts time.Duration
+	once := func() error {
+		return f.DB.Write(ctx, c.Organization, func(tx *store.Tx) error {
+			stopped = nil
+			// Read again: an administrator may have switched the connection off while the person was away.
+			now, err := tx.SignInConnection(ctx, c.ID)
+			if err != nil {
+				return err
+			}
+			if now.Settings.Disabled {
+				return refuse(connection.CodeConnectionDisabled, "")
+			}
+			self, err := tx.Self(ctx)
+			if err != nil {
+				return err
+			}
+			lasts = self.Settings.Session.Lifetime()
+			finding, err := f.find(ctx, tx, c, who, actor)
+			if err != nil {
+				return err
+			}
+			if finding.Step == connection.Refuse {
+				stopped = &refusal{code: finding.Code}
+				tx.Record(ctx, refusedEvent(actor, c, who, finding))
+				return nil
+			}
+			if who.grouped {
+				if err := tx.ClaimGroups(ctx, actor, c, finding.User, who.groups); err != nil {
+					return err
+				}
+			}
+			started := session.Start{
+				ID: id.New[id.Session](), Hash: seal.Fingerprint(handle), User: finding.User, Connection: c.ID,
+				Identity: finding.Identity, Expires: tx.Now().Add(lasts), Idle: self.Settings.Session.Idle(), IP: ip,
+				UserAgent: plain(r.UserAgent()), AuthTime: who.authTime, ACR: who.acr, AMR: who.amr, UpstreamSID: who.sid,
+				Replaces: f.cookies.Hash(r, c.Organization),
+			}
+			if err := tx.StartSession(ctx, started); err != nil {
+				return err
+			}
+			if err := tx.LandAttempt(ctx, attempt.ID, attempt.Browser, started.ID); err != nil {
+				return err
+			}
+			tx.Record(ctx, startedEvent(actor, c, who, finding, started))
+			return nil
+		})
+	}
+	err := once()
+	if fault.KindOf(err) == fault.Conflict {
+		// Another tab of the same person has just been linked or made: the second look finds what it wrote.
+		err = once()
+	}
+	if err != nil {
+		return landing{}, err
+	}
+	if stopped != nil {
+		return landing{}, &found{stopped}
+	}
+	to, err := f.leave(ctx, attempt, hints)
+	return landing{handle: handle, lifetime: lasts, to: to}, err
+}
+
+// find decides who the person is and carries the decision out.
+func (f *flow) find(
+	ctx context.Context, tx *store.Tx, c connection.Connection, who arrival, actor audit.Actor,
+) (connection.Finding, error) {
+	facts, err := tx.SignInFacts(ctx, c, who.person)
+	if err != nil {
+		return connection.Finding{}, err
+	}
+	finding := connection.Find(c, who.person, facts)
+	switch finding.Step {
+	case connection.SignIn:
+		tx.UseIdentity(ctx, finding.Identity, who.person.Match)
+	case connection.Create:
+		u, err := tx.CreateJustInTime(ctx, store.NewUser{
+			Email: who.person.Email, EmailVerified: who.person.EmailVerified == connection.Yes,
+			DisplayName: who.name, GivenName: who.givenName, FamilyName: who.familyName,
+		}, actor)
+		if err != nil {
+			return finding, err
+		}
+		finding.User = u.ID
+		finding.Identity = tx.AttachIdentity(ctx, c.ID, u.ID, who.person)
+	case connection.Bind:
+		finding.Identity = tx.AttachIdentity(ctx, c.ID, finding.User, who.person)
+		tx.Record(ctx, audit.Event{
+			Actor: actor, Action: "identity.attached", TargetKind: "identity", TargetID: string(finding.Identity), User: finding.User,
+			After: encode(map[string]string{
+				"connection": string(c.ID), "subject": who.person.Subject, "found_by": finding.How, "match_value": who.person.Match,
+			}),
+		})
+	case connection.Refuse:
+	}
+	return finding, nil
+}
+
+func startedEvent(actor audit.Actor, c connection.Connection, who arrival, finding connection.Finding, s session.Start) audit.Event {
+	actor.Kind, actor.ID, actor.Name = audit.ActorUser, string(finding.User), either(who.name, who.person.Email, who.person.Subject)
+	return audit.Event{
+		Actor: actor, Action: "session.started", TargetKind: "session", TargetID: string(s.ID), User: finding.User,
+		After: encode(map[string]string{"connection": string(c.ID), "found_by": finding.How}),
+	}
+}
+
+// refusedEvent tells the administrator both values: what the provider sent, and what the record holds where that differs.
+func refusedEvent(actor audit.Actor, c connection.Connection, who arrival, finding connection.Finding) audit.Event {
+	said := map[string]string{"subject": who.person.Subject, "email": who.person.Email}
+	if claim := c.Settings.Match.Claim; claim != "" {
+		said["claim"], said["value"], said["attribute"] = claim, who.person.Match, string(c.Settings.Match.Attribute)
+		said["record_value"] = finding.Held
+	}
+	return audit.Event{
+		Actor: actor, Action: "sign-in.refused", TargetKind: "connection", TargetID: string(c.ID), TargetName: c.Name,
+		User: finding.User, Outcome: audit.Refused, Code: string(finding.Code), After: encode(said),
+	}
+}
+
+// leave says where a landed attempt goes on. Issuing consumes its own; the console's is consumed here.
+func (f *flow) leave(ctx context.Context, attempt session.Attempt, hints session.Hints) (string, error) {
+	if attempt.Purpose == session.ForApplication {
+		return "/authorize/resume?attempt=" + url.QueryEscape(string(attempt.ID)), nil
+	}
+	err := f.DB.System().Write(ctx, func(tx *store.SystemTx) error {
+		_, err := tx.FinishAttempt(ctx, attempt.ID, attempt.Browser)
+		return err
+	})
+	return session.OwnPath(hints.ReturnTo), err
+}
+
+func either(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// encode gives a value of ours as JSON; such values always encode.
+func encode(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("signin: encode: " + err.Error())
+	}
+	return raw
+}

@@ -1,0 +1,112 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/fault"
+)
+
+// The codes of this package; package connection has those of the person's own situation.
+const (
+	CodeAttempt     connection.Code = "attempt-over"         // expired, finished, or another browser's
+	CodeProvider    connection.Code = "provider-error"       // the provider answered what it must not
+	CodeUnreachable connection.Code = "provider-unreachable" // the provider did not answer in time
+	CodeDenied      connection.Code = "provider-denied"      // the provider turned the person away
+	CodeToken       connection.Code = "token-refused"        // the ID token proves nothing
+	CodeIssuer      connection.Code = "issuer-mismatch"      // the answer is another provider's
+	CodeNotServed   connection.Code = "not-served"           // declared, not served yet
+	CodeUnknownMail connection.Code = "no-way-found"         // no organization signs in with that domain
+	CodeInternal    connection.Code = "internal"             // our own fault
+)
+
+// refusal ends a sign-in. Code is for everybody, detail for the administrator, cause for the log.
+type refusal struct {
+	code   connection.Code
+	detail string
+	cause  error
+}
+
+func refuse(code connection.Code, detail string) *refusal {
+	return &refusal{code: code, detail: detail}
+}
+
+// Error implements error.
+func (r *refusal) Error() string {
+	if r.cause != nil {
+		return string(r.code) + ": " + r.detail + ": " + r.cause.Error()
+	}
+	return string(r.code) + ": " + r.detail
+}
+
+// Unwrap gives the cause.
+func (r *refusal) Unwrap() error { return r.cause }
+
+// refusalOf gives every error the form of a refusal. What nobody classified is our own fault, and only the log is told of it.
+func refusalOf(err error) *refusal {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	if f := fault.As(err); f != nil {
+		switch {
+		case f.Kind == fault.Gone:
+			return &refusal{code: CodeAttempt, cause: err}
+		case f.Code != "":
+			return &refusal{code: connection.Code(f.Code), detail: f.Message, cause: err}
+		}
+	}
+	return &refusal{code: CodeInternal, cause: err}
+}
+
+// words are what a page says of a code: what happened, and what the reader can do. %s is the organization's name.
+type words struct {
+	status int
+	title  string
+	said   string
+	do     string
+	again  bool // trying again can help
+}
+
+const askAdministrator = "Ask an administrator of %s and send them the text below."
+
+var wordsOf = map[connection.Code]words{
+	connection.CodeUnknownOrganization: {http.StatusBadRequest, "This link is not right", "The organization it names does not exist here.", "Go back to the application and start again. If it happens again, tell whoever gave you the link.", false},
+	connection.CodeUnknownConnection:   {http.StatusBadRequest, "This link is not right", "The way to sign in that it names does not exist here.", "Go back to the application and start again. If it happens again, tell whoever gave you the link.", false},
+	connection.CodeConnectionDisabled:  {http.StatusForbidden, "This way to sign in is switched off", "An administrator of %s has switched it off.", askAdministrator, false},
+	connection.CodeNoConnection:        {http.StatusForbidden, "There is no way to sign in yet", "%s has not set up how its people sign in.", askAdministrator, false},
+	connection.CodeOtherOrganization:   {http.StatusForbidden, "You belong to another organization", "Your address belongs to %s, and the page you want belongs to an organization that it does not serve.", "Go back and sign in with an address of that organization, or ask its administrators for access.", false},
+
+	connection.CodeSuspended:   {http.StatusForbidden, "Your access is suspended", "An administrator of %s has suspended your account.", askAdministrator, false},
+	connection.CodeDeactivated: {http.StatusForbidden, "Your account is deactivated", "The directory of %s says that your account is not active.", "If that is wrong, your IT department can activate it there; it then works here by itself.", false},
+	connection.CodePending:     {http.StatusForbidden, "Your invitation waits", "%s has invited you, and the invitation was not accepted yet.", "Open the link in the invitation you got by mail, or ask an administrator to send it again.", false},
+	connection.CodeDeleted:     {http.StatusForbidden, "Your account was removed", "Your account at %s was removed. Signing in does not bring it back.", askAdministrator, false},
+	connection.CodeOverLimit:   {http.StatusForbidden, "No seat is free", "%s has used all its seats. Your account is kept and works as soon as one is free.", askAdministrator, false},
+	connection.CodeNoSeat:      {http.StatusForbidden, "No seat is free", "%s has used all its seats, so no account could be made for you.", askAdministrator, false},
+
+	connection.CodeBoundElse:     {http.StatusForbidden, "This account belongs to another sign-in", "Your account at %s is tied to another account of your identity provider.", askAdministrator, false},
+	connection.CodeSeveral:       {http.StatusForbidden, "It is not clear who you are", "More than one account of %s fits what your identity provider says.", askAdministrator, false},
+	connection.CodeKeysDiffer:    {http.StatusForbidden, "It is not clear who you are", "An account of %s has your address, but not the same key as your identity provider sends.", askAdministrator, false},
+	connection.CodeNotPushed:     {http.StatusForbidden, "There is no account for you yet", "The directory of %s has not told us about you.", "Ask your IT department to assign this application to you. If they have, send them the text below.", true},
+	connection.CodeNoEmail:       {http.StatusForbidden, "Your address is missing", "Your identity provider did not say what your email address is, so no account could be made at %s.", askAdministrator, false},
+	connection.CodeForeignDomain: {http.StatusForbidden, "Your address is from elsewhere", "Accounts at %s are only made for addresses of its own domains, and yours is not one.", "Sign in with your address of that organization. If you have none, ask one of its administrators to invite you.", true},
+	connection.CodeUnverified:    {http.StatusForbidden, "Your address is not confirmed", "Your identity provider does not vouch for your email address, so no account could be made at %s.", "Confirm your address there and sign in again.", true},
+	connection.CodeEmailTaken:    {http.StatusForbidden, "Somebody holds this address", "An account of %s has this address already and is not tied to your sign-in.", askAdministrator, false},
+
+	CodeAttempt:     {http.StatusGone, "This sign-in is over", "It was finished already, took longer than ten minutes, or was begun in another browser.", "Go back to where you started and sign in again.", false},
+	CodeProvider:    {http.StatusBadGateway, "Your identity provider's answer could not be used", "What it answered does not fit how %s set it up here.", askAdministrator, true},
+	CodeUnreachable: {http.StatusServiceUnavailable, "Your identity provider does not answer", "The identity provider of %s could not be reached in time.", "Try again in a minute.", true},
+	CodeDenied:      {http.StatusForbidden, "Your identity provider turned you away", "It did not sign you in to %s.", "Try again. If it stays, your IT department can see why, and may have to assign this application to you.", true},
+	CodeToken:       {http.StatusForbidden, "The sign-in could not be verified", "What your identity provider sent does not prove who you are to %s.", "Try again. If it stays, send the text below to your administrator.", true},
+	CodeIssuer:      {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
+	CodeNotServed:   {http.StatusNotImplemented, "This way to sign in is not served yet", "%s has declared a sign-in by SAML; this release serves OpenID Connect.", askAdministrator, false},
+	CodeUnknownMail: {http.StatusNotFound, "No way to sign in was found", "Nobody here signs in with an address of that domain.", "Check the address for slips, or start from the application you want to use.", true},
+	CodeInternal:    {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
+}
+
+// named puts the organization's name where a sentence has room for it.
+func named(sentence, organization string) string {
+	return strings.ReplaceAll(sentence, "%s", organization)
+}
