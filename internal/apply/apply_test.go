@@ -162,6 +162,10 @@ func TestRun_WhatIsKeptOfTheContractsFile(t *testing.T) {
 	if err != nil || string(secret) != "northwind-oidc-secret" {
 		t.Errorf("the client secret opens to %q, %v", secret, err)
 	}
+	// Between braces a comma ends a plain text in YAML; the contract's file means the whole sentence.
+	if got, want := d.Permissions[4].Name, "Create, edit and delete dashboards"; got != want {
+		t.Errorf("name: got %q, want %q", got, want)
+	}
 	var domains []string
 	for _, m := range d.Domains {
 		domains = append(domains, m.Domain+" "+string(m.Organization)+"/"+string(m.Connection))
@@ -299,7 +303,7 @@ func TestRun_Refusals(t *testing.T) {
 		env     []string
 		want    string
 	}{
-		"unknown field":           {[]string{"seat_limit:", "seat_limmit:"}, nil, `northwind.yaml:69: organizations[0].seat_limmit: there is no such field here; did you mean "seat_limit"?`},
+		"unknown field":           {[]string{"seat_limit:", "seat_limmit:"}, nil, `northwind.yaml:71: organizations[0].seat_limmit: there is no such field here; did you mean "seat_limit"?`},
 		"missing secret":          {nil, []string{"NORTHWIND_SCIM_TOKEN", ""}, "organizations[0].directories[0].tokens[0].secret: the environment variable NORTHWIND_SCIM_TOKEN is not set"},
 		"missing file":            {[]string{"{env: NORTHWIND_OIDC_SECRET}", "{file: none.txt}"}, nil, "client_secret: the file none.txt cannot be read"},
 		"secret written out":      {[]string{"{env: DASHBOARD_CLIENT_SECRET}", "hunter2"}, nil, "applications[0].client_secret: a secret is never written into the file"},

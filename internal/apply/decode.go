@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // decoder reads one file into the shape of file.go. It does so by itself rather than through yaml.Unmarshal, because it
@@ -134,23 +135,42 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 		known = append(known, name)
 	}
 	slices.Sort(known)
+	last := -1 // the field that a text may go on in
 	for it := m.MapRange(); it.Next(); {
 		name := it.Key().GetToken().Value
+		i, ok := fields[name]
+		if !ok && last >= 0 && continues(m, it.Value()) {
+			text := v.Field(last)
+			text.SetString(text.String() + ", " + name)
+			continue
+		}
+		last = -1
 		at := join(path, name)
 		d.source.lines[at] = it.Key().GetToken().Position.Line
-		i, ok := fields[name]
 		if !ok {
 			d.fail(at, "there is no such field here; %s", suggestion(name, known))
 			continue
 		}
 		seen = append(seen, name)
 		d.decode(it.Value(), v.Field(i), at)
+		if s, plain := it.Value().(*ast.StringNode); plain && s.Token.Type == token.StringType && v.Field(i).Kind() == reflect.String {
+			last = i
+		}
 	}
 	for _, name := range required {
 		if !slices.Contains(seen, name) {
 			d.fail(join(path, name), "it is missing")
 		}
 	}
+}
+
+// continues says whether an entry is the rest of a text. Between braces a comma ends a plain text, so that YAML reads
+// {name: Create, edit and delete} as a name "Create" and a key "edit and delete" without a value (YAML 1.2.2 section
+// 7.3.3). The contract's file is written so and means the sentence; nothing else of ours is a key without a value.
+func continues(m ast.MapNode, value ast.Node) bool {
+	flow, ok := m.(*ast.MappingNode)
+	null, empty := value.(*ast.NullNode)
+	return ok && flow.IsFlowStyle && empty && null.Token.Type == token.ImplicitNullType
 }
 
 func fieldsOf(t reflect.Type) (fields map[string]int, required []string) {
