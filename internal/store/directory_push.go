@@ -40,8 +40,8 @@ func (p *Push) noResource(rt *scim.ResourceType, id string) error {
 	return fault.New(fault.NotFound, "%s %s does not exist in this directory.", rt.Name, id)
 }
 
-// references reads a JSON array of [value, display, type] that one statement gathered.
-func references(raw json.RawMessage) ([]scim.Reference, error) {
+// readReferences reads a JSON array of [value, display, type] that one statement gathered.
+func readReferences(raw json.RawMessage) ([]scim.Reference, error) {
 	if len(raw) == 0 || bytes.Equal(raw, []byte("[]")) || bytes.Equal(raw, []byte("null")) {
 		return nil, nil
 	}
@@ -83,6 +83,24 @@ func (p *Push) groupsOf(member, dir string) string {
 				where g.directory = ` + dir + `
 				group by g.id, g.display_name
 				order by g.id) s)`
+}
+
+// membersOf is a scalar subquery of a group's members as this directory knows them.
+func (p *Push) membersOf(group string) string {
+	return `(
+			select ` + p.tx.d.jsonRows(`s.member_id, s.display, s.type`) + `
+			from (
+				select m.member_id, coalesce(r.document ->> 'displayName', g.display_name) as display,
+					case when m.kind = 'group' then 'Group' else 'User' end as type
+				from group_members m
+				left join directory_records r on r.organization = $1
+					and r.directory = $2
+					and r.user_id = m.member_id
+				left join groups g on g.organization = $1
+					and g.id = m.member_id
+				where m.organization = $1
+					and m.group_id = ` + group + `
+				order by m.member_id) s)`
 }
 
 // changes gives the attributes that differ between two documents, as they were and as they are.

@@ -357,7 +357,7 @@ func (p *Push) join(ctx context.Context, user id.User, r scim.Result, pr profile
 		if err := p.tx.queryRow(ctx, `select `+p.groupsOf("$2", "$3"), p.tx.Organization, user, p.Directory.ID).Scan(rawJSON(&raw)); err != nil {
 			return nil, fmt.Errorf("read the groups of user %s: %w", user, err)
 		}
-		if res.Groups, err = references(raw); err != nil {
+		if res.Groups, err = readReferences(raw); err != nil {
 			return nil, err
 		}
 	}
@@ -401,7 +401,10 @@ func (p *Push) move(ctx context.Context, u *directory.User, next directory.Statu
 		return err
 	}
 	p.tx.recordUser(ctx, p.Actor, "user.status", u, status(u.Status), map[string]any{"status": next, "seated": u.Seated}, "")
-	if before == nil || next == directory.Active {
+	if next == directory.Active {
+		return p.found(ctx, []id.User{u.ID})
+	}
+	if before == nil {
 		return nil
 	}
 	return p.tx.HolderLost(ctx, p.Actor, before)
@@ -432,7 +435,7 @@ func (p *Push) GetUser(ctx context.Context, user string, want scim.Want) (*scim.
 		return nil, fmt.Errorf("read record %s: %w", user, err)
 	}
 	res.Document = doc
-	res.Groups, err = references(raw)
+	res.Groups, err = readReferences(raw)
 	return res, err
 }
 
@@ -483,7 +486,7 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 		return nil, fmt.Errorf("read record %s: %w", user, err)
 	}
 	res.Document = doc
-	if res.Groups, err = references(raw); err != nil {
+	if res.Groups, err = readReferences(raw); err != nil {
 		return nil, err
 	}
 	if check != nil {

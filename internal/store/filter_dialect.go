@@ -19,3 +19,61 @@ func (d dialect) jsonRows(columns string) string {
 	}
 	return fmt.Sprintf("json_group_array(json_array(%s))", columns)
 }
+
+// jsonEach gives the elements of a JSON array as rows with a column value; none for null.
+func (d dialect) jsonEach(array string) string {
+	if d == postgresDialect {
+		return "json_array_elements(" + array + ")"
+	}
+	return "json_each(" + array + ")"
+}
+
+// elementText is a simple element of jsonEach as text.
+func (d dialect) elementText(element string) string {
+	if d == postgresDialect {
+		return "(" + element + " #>> '{}')"
+	}
+	return element
+}
+
+// jsonBool reads the text of a JSON boolean, which SQLite gives as a number already.
+func (d dialect) jsonBool(expr string) string {
+	if d == postgresDialect {
+		return "cast(" + expr + " as boolean)"
+	}
+	return expr
+}
+
+// byBytes makes a text sort by its bytes, as SQLite does anyway.
+func (d dialect) byBytes(expr string) string {
+	if d == postgresDialect {
+		return "(" + expr + ` collate "C")`
+	}
+	return expr
+}
+
+// contains is true where part stands in the text: both compare as they are, so nothing needs an escape.
+func (d dialect) contains(expr, part string) string {
+	if d == postgresDialect {
+		return fmt.Sprintf("strpos(%s, %s) > 0", expr, part)
+	}
+	return fmt.Sprintf("instr(%s, %s) > 0", expr, part)
+}
+
+// last gives the last n characters of a text, all of a shorter one.
+func (d dialect) last(expr string, n int) string {
+	if d == postgresDialect {
+		return fmt.Sprintf("right(%s, %d)", expr, n)
+	}
+	return fmt.Sprintf("substr(%s, -%d)", expr, n)
+}
+
+// firstElement gives, of an array of objects, what value says of the primary one, else of the first.
+func (d dialect) firstElement(array, value string) string {
+	if d == postgresDialect {
+		return fmt.Sprintf(`(select %s from json_array_elements(%s) with ordinality e (value, key)
+			order by case when json_typeof(e.value) = 'object' and e.value ->> 'primary' = 'true' then 0 else 1 end, e.key limit 1)`, value, array)
+	}
+	return fmt.Sprintf(`(select %s from json_each(%s) e
+			order by case when e.type = 'object' and e.value ->> 'primary' = 1 then 0 else 1 end, e.key limit 1)`, value, array)
+}

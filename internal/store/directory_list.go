@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// List answers a page of the directory's users or groups.
+//
+// The store's own order is by id: it is total, stable, and a page that goes on behind an id reads only itself.
+func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*scim.Page, error) {
+	f := &filterSQL{p: p, rt: rt, args: []any{p.tx.Organization, p.Directory.ID}}
+	from := `
+			from directory_records r
+			where r.organization = $1
+				and r.directory = $2`
+	row := "r"
+	if !f.users() {
+		row = "g"
+		from = `
+			from groups g
+			where g.organization = $1
+				and g.directory = $2`
+	}
+	if q.Filter != nil {
+		from += "\n\t\t\t\tand (" + f.where(q.Filter.Expr) + ")"
+	}
+	page := &scim.Page{}
+	if q.Count == 0 {
+		return page, p.count(ctx, page, from, f.args)
+	}
+
+	// The rows of a pointed filter are few, so they are counted where they are found; of others the page comes first, and the
+	// total only where the page does not tell it.
+	inline := q.Filter != nil && pointed(q.Filter.Expr) && q.Offset == 0 && q.After == ""
+	counted := "0"
+	if inline {
+		counted = "count(*) over ()"
+	}
+	countArgs := len(f.args)
+	paged := from
+	if q.After != "" {
+		paged += "\n\t\t\t\tand " + f.idColumn() + " > " + f.arg(q.After)
+	}
+	// The page is cut before anything is worked out for its rows.
+	outer := "s.id, s.version, s.created, s.modified, s.document, s.counted"
+	var references string
+	switch {
+	case q.Want.Groups && f.users():
+		references = p.groupsOf("s.id", "$2")
+	case q.Want.Rows && !f.users():
+		references = p.membersOf("s.id")
+	}
+	if references != "" {
+		outer += ", " + references
+	}
+	order, place := f.order(q.SortBy, q.Descending), ""
+	behind := "s.id"
+	if q.SortBy != nil {
+		place, behind = ", row_number() over (order by "+order+") as place", "s.place"
+	}
+	sql := fmt.Sprintf(`
+		select %s
+		from (
+			select %s as id, %[3]s.version, %[3]s.created, %[3]s.modified, %[3]s.document, %[4]s as counted%[5]s%[6]s
+			order by %[7]s
+			limit %[8]s
+			offset %[9]s) s
+		order by %[10]s`,
+		outer, f.idColumn(), row, counted, place, paged, order, f.arg(q.Count+1), f.arg(q.Offset), behind)
+	query := p.tx.query
+	if inline {
+		query = p.tx.lastQuery
+	}
+	all, err := collect[*scim.Resource](query(ctx, sql, f.args...))(func(s scanner) (*scim.Resource, error) {
+		r := &scim.Resource{}
+		var doc, raw json.RawMessage
+		dest := []any{&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), orZero(&page.Total)}
+		if references != "" {
+			dest = append(dest, rawJSON(&raw))
+		}
+		if err := s.Scan(dest...); err != nil {
+			return nil, err
+		}
+		r.Document = doc
+		refs, err := readReferences(raw)
+		if f.users() {
+			r.Groups = refs
+		} else {
+			r.Rows = refs
+		}
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", rt.Endpoint, err)
+	}
+	if page.More = len(all) > q.Count; page.More {
+		all = all[:q.Count]
+	}
+	page.Resources = all
+	switch {
+	case inline:
+		return page, nil
+	case !page.More && q.After == "" && (len(all) > 0 || q.Offset == 0):
+		page.Total = q.Offset + len(all)
+		return page, nil
+	}
+	return page, p.count(ctx, page, from, f.args[:countArgs])
+}
+
+func (p *Push) count(ctx context.Context, page *scim.Page, from string, args []any) error {
+	err := p.tx.lastRow(ctx, `
+			select count(*)`+from, args...).Scan(orZero(&page.Total))
+	if err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	return nil
+}
