@@ -69,26 +69,25 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 	return out, nil
 }
 
-// judge refuses what names an organization or connection that is not there, or an organization the application is not for.
+// judge refuses what names an organization or connection that is not there, by the rule that sign-in goes by, or an
+// organization the application is not for.
 func (p *Provider) judge(ctx context.Context, app application.Application, req oidc.AuthorizeRequest) error {
 	org, way := id.Organization(req.Organization), id.Connection(req.Connection)
 	if org == "" && way == "" {
 		return nil
 	}
-	var orgKnown, wayKnown bool
+	var facts connection.RouteFacts
 	err := p.db.System().Read(ctx, func(tx *store.SystemTx) (err error) {
-		orgKnown, wayKnown, err = tx.KnowsWhere(ctx, org, way, connection.DomainOf(req.LoginHint))
+		facts, err = tx.RouteFacts(ctx, org, way, connection.DomainOf(req.LoginHint))
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
-	case !orgKnown:
-		return &oidc.Error{Code: oidc.InvalidRequest, Description: "There is no such organization."}
+	case connection.FindRoute(facts).InvalidRequest():
+		return &oidc.Error{Code: oidc.InvalidRequest, Description: "The organization is not known, or the connection is neither its own nor the person's."}
 	case org != "" && !app.Serves(org):
 		return &oidc.Error{Code: oidc.AccessDenied, Description: "This application is not open to that organization."}
-	case !wayKnown:
-		return &oidc.Error{Code: oidc.InvalidRequest, Description: "The connection belongs neither to that organization nor to the person's."}
 	}
 	return nil
 }

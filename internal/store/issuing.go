@@ -76,22 +76,6 @@ type Token struct {
 	Expires time.Time
 }
 
-// KnowsWhere says whether an authorize request names what exists: the organization, if it names one, and the connection, if
-// it names one, in that organization or the one that owns the hinted domain; with neither, anywhere.
-func (tx *SystemTx) KnowsWhere(ctx context.Context, org id.Organization, connection id.Connection, domain string) (organization, way bool, err error) {
-	var orgs, ways int64
-	err = tx.queryRow(ctx, `
-		select
-			(select count(*) from organizations where organization = $1),
-			(select count(*) from connections c
-				where c.id = $2
-					and (c.organization = $1
-						or c.organization in (select d.organization from domains d where d.domain = $3)
-						or ($1 = '' and not exists (select 1 from domains d where d.domain = $3))))`,
-		org, connection, domain).Scan(&orgs, &ways)
-	return org == "" || orgs > 0, connection == "" || ways > 0, err
-}
-
 // KeepCode begins a family and keeps its code.
 func (tx *Tx) KeepCode(_ context.Context, f Family, c Code) {
 	authTime := int64(0)
@@ -396,29 +380,4 @@ func (tx *Tx) queueLogouts(ctx context.Context, column, value string) error {
 		})
 	}
 	return nil
-}
-
-// PurgeIssued drops what can no longer be used nor recognized as used: families past their term or revoked an hour ago, with
-// their codes and tokens, and tokens that ran out. A spent refresh token stays while its successor
-// could live, since a replay of it must be noticed.
-func (tx *SystemTx) PurgeIssued(ctx context.Context) (int64, error) {
-	now := micros(tx.now)
-	hourAgo := micros(tx.now.Add(-time.Hour))
-	var purged int64
-	for _, step := range []struct {
-		sql    string
-		before int64
-	}{
-		{`delete from families where expires < $1`, now},
-		{`delete from families where revoked < $1`, hourAgo},
-		{`delete from access_tokens where expires < $1`, now},
-		{`delete from refresh_tokens where expires < $1`, now},
-	} {
-		n, err := tx.exec(ctx, step.sql, step.before)
-		if err != nil {
-			return purged, err
-		}
-		purged += n
-	}
-	return purged, nil
 }
