@@ -40,7 +40,7 @@ type Delivery struct {
 }
 
 // MaxAttempts is after how many tries a delivery is given up: with Backoff that is a little over a day.
-const MaxAttempts = 14
+const MaxAttempts = 18
 
 // Backoff is how long to wait after the given number of tries: five seconds, doubling, at most four hours. The caller
 // adds jitter, so that what failed together does not come back together.
