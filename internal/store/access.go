@@ -34,7 +34,7 @@ const factsQuery = `
 	from versions
 	where name = 'configuration'
 	union all
-	select 'organization', '', '', '', '', '', '', '', version, 0, 0
+	select 'organization', '', '', '', '', '', '', '', version, created, 0
 	from organizations
 	where organization = $1
 	union all
@@ -79,7 +79,8 @@ const factsQuery = `
 // AccessFacts loads what access.Decide looks at for one user, in one statement. A fault of kind NotFound where the
 // organization has no such user.
 func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, error) {
-	var catalogueVersion, organizationVersion int64
+	var catalogueVersion int64
+	var ofOrganization edition
 	f := &access.Facts{}
 	groups := map[id.Group]int{}
 	_, err := collect[struct{}](tx.query(ctx, factsQuery, tx.Organization, user))(func(s scanner) (none struct{}, err error) {
@@ -92,7 +93,7 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 		case "configuration":
 			catalogueVersion = x
 		case "organization":
-			organizationVersion = x
+			ofOrganization = edition{x, y}
 		case "user":
 			f.User = access.User{
 				ID: id.User(rowID), Name: a, Home: tx.Organization, Status: b, Seated: x == 1, CustomAccess: y == 1,
@@ -138,7 +139,7 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 	if f.Catalogue, err = tx.catalogueAt(ctx, catalogueVersion); err != nil {
 		return nil, err
 	}
-	self, err := tx.organizationAt(ctx, organizationVersion)
+	self, err := tx.organizationAt(ctx, ofOrganization)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,15 @@ type declared struct {
 	organizations map[id.Organization]versioned[*Organization]
 }
 
-type versioned[T any] struct {
+// edition says which state of a cached thing a transaction sees. An organization that was taken away and declared anew
+// counts its versions from the beginning; when it was created tells the two apart.
+type edition struct {
 	version int64
+	created int64
+}
+
+type versioned[T any] struct {
+	edition edition
 	value   T
 }
 
@@ -49,7 +56,7 @@ func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogu
 	w.db.declared.mu.Lock()
 	kept := w.db.declared.catalogue
 	w.db.declared.mu.Unlock()
-	if kept.value != nil && kept.version == version && !w.bumped {
+	if kept.value != nil && kept.edition.version == version && !w.bumped {
 		return kept.value, nil
 	}
 	catalogue, err := w.loadCatalogue(ctx)
@@ -59,7 +66,7 @@ func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogu
 	// What this transaction changed itself is not committed: another may yet commit something else under this version.
 	if !w.bumped {
 		w.db.declared.mu.Lock()
-		w.db.declared.catalogue = versioned[*access.Catalogue]{version, catalogue}
+		w.db.declared.catalogue = versioned[*access.Catalogue]{edition{version: version}, catalogue}
 		w.db.declared.mu.Unlock()
 	}
 	return catalogue, nil

@@ -90,18 +90,18 @@ func (o *Organization) Access() access.Organization {
 
 // Self gives the transaction's organization with its settings and tree. A fault of kind NotFound where there is none.
 func (tx *Tx) Self(ctx context.Context) (*Organization, error) {
-	var version int64
+	var seen edition
 	err := tx.queryRow(ctx, `
-		select version
+		select version, created
 		from organizations
-		where organization = $1`, tx.Organization).Scan(&version)
+		where organization = $1`, tx.Organization).Scan(&seen.version, &seen.created)
 	if errors.Is(err, errNoRows) {
 		return nil, noOrganization(tx.Organization)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the version of %s: %w", tx.Organization, err)
 	}
-	return tx.organizationAt(ctx, version)
+	return tx.organizationAt(ctx, seen)
 }
 
 // Tree gives the resources of the transaction's organization.
@@ -117,13 +117,13 @@ func noOrganization(org id.Organization) error {
 	return fault.New(fault.NotFound, "There is no organization %q.", org)
 }
 
-// organizationAt gives the organization as of a version that this transaction has just read.
-func (tx *Tx) organizationAt(ctx context.Context, version int64) (*Organization, error) {
+// organizationAt gives the organization as of an edition that this transaction has just read.
+func (tx *Tx) organizationAt(ctx context.Context, seen edition) (*Organization, error) {
 	cache := &tx.db.declared
 	cache.mu.Lock()
 	kept := cache.organizations[tx.Organization]
 	cache.mu.Unlock()
-	if kept.value != nil && kept.version == version && !tx.bumped {
+	if kept.value != nil && kept.edition == seen && !tx.bumped {
 		return kept.value, nil
 	}
 	o, err := tx.loadOrganization(ctx)
@@ -137,7 +137,7 @@ func (tx *Tx) organizationAt(ctx context.Context, version int64) (*Organization,
 		if next == nil {
 			next = map[id.Organization]versioned[*Organization]{}
 		}
-		next[tx.Organization] = versioned[*Organization]{version, o}
+		next[tx.Organization] = versioned[*Organization]{seen, o}
 		cache.organizations = next
 		cache.mu.Unlock()
 	}
