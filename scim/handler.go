@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -89,6 +90,9 @@ func NewHandler(c Config) *Handler {
 	}
 	return h
 }
+
+// readableID refuses what no store could look for: NUL and broken UTF-8.
+func readableID(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 func sparing(rt *ResourceType) bool {
 	schemas := []*Schema{rt.Schema}
@@ -195,7 +199,11 @@ func (h *Handler) run(w http.ResponseWriter, r *http.Request, m methods, allow [
 	if err != nil {
 		return badRequest(InvalidValue, "The query string cannot be read: %v.", err)
 	}
-	return f(&call{w: w, r: r, tenant: t, id: chi.URLParam(r, "id"), query: query})
+	id := chi.URLParam(r, "id")
+	if !readableID(id) {
+		return Errorf(http.StatusNotFound, "", "There is no such resource.")
+	}
+	return f(&call{w: w, r: r, tenant: t, id: id, query: query})
 }
 
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {

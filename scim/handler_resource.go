@@ -113,7 +113,7 @@ func (h *Handler) patch(c *call, rt *ResourceType) error {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return h.answer(c, http.StatusOK, rt, r, p, raw)
+	return h.answer(c, http.StatusOK, rt, r, p, patch.Sent())
 }
 
 func (h *Handler) modify(c *call, rt *ResourceType, id string, check func(int64) error, w Want, change func(Attributes) (Result, error)) (*Resource, error) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/vestibule-id/vestibule/internal/directory"
@@ -31,33 +30,37 @@ func (tx *Tx) Directories(ctx context.Context) ([]directory.Directory, error) {
 	return all, nil
 }
 
-// Directory gives one directory with its tokens. A fault of kind NotFound where there is none.
+// Directory gives one directory with its tokens, in one statement: who asks with a wrong token must not learn from the time
+// it takes whether the directory exists. A fault of kind NotFound where there is none.
 func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Directory, error) {
-	d, err := scanDirectory(tx.queryRow(ctx, `
-		select `+directoryColumns+`
+	var found *directory.Directory
+	_, err := collect[struct{}](tx.lastQuery(ctx, `
+		select `+directoryColumns+`, t.id, t.hash, t.prefix, t.source, t.created, t.expires, t.last_used
 		from directories d
+		left join directory_tokens t on t.organization = d.organization
+			and t.directory = d.id
 		where d.organization = $1
-			and d.id = $2`, tx.Organization, dir))
-	if errors.Is(err, errNoRows) {
-		return nil, fault.New(fault.NotFound, "There is no directory %q in this organization.", dir)
-	}
+			and d.id = $2
+		order by t.created, t.id`, tx.Organization, dir))(func(s scanner) (none struct{}, err error) {
+		var d directory.Directory
+		var t directory.Token
+		err = s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, &d.Version, at(&d.Created), at(&d.LastRequest),
+			orEmpty(&t.ID), orEmpty(&t.Hash), orEmpty(&t.Prefix), orEmpty(&t.Source), at(&t.Created), at(&t.Expires), at(&t.LastUsed))
+		if found == nil {
+			found = &d
+		}
+		if t.ID != "" {
+			found.Tokens = append(found.Tokens, t)
+		}
+		return none, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read directory %s: %w", dir, err)
 	}
-	d.Tokens, err = collect[directory.Token](tx.query(ctx, `
-		select id, hash, prefix, source, created, expires, last_used
-		from directory_tokens
-		where organization = $1
-			and directory = $2
-		order by created, id`, tx.Organization, dir))(func(s scanner) (directory.Token, error) {
-		var t directory.Token
-		err := s.Scan(&t.ID, &t.Hash, &t.Prefix, &t.Source, at(&t.Created), at(&t.Expires), at(&t.LastUsed))
-		return t, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the tokens of directory %s: %w", dir, err)
+	if found == nil {
+		return nil, fault.New(fault.NotFound, "There is no directory %q in this organization.", dir)
 	}
-	return &d, nil
+	return found, nil
 }
 
 // SaveDirectory makes a directory or changes what an operator says of it; its tokens, records and groups stay. The caller

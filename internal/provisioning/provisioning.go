@@ -1,0 +1,224 @@
+// Package provisioning is the bridge between SCIM and the store: it finds the directory behind a bearer token, opens the
+// organization's transactions for it, and turns faults into SCIM errors.
+//
+// A request goes bearer -> directory -> scim.Handler -> Tenant's store -> store.Push. What a directory sees is its own: users
+// under which it has a record, groups that it pushed. Everything else does not exist for it, and is answered so.
+package provisioning
+
+import (
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// The resource types every directory may push.
+var (
+	userType  = scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()})
+	groupType = scim.GroupType()
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	DB *store.DB
+	// URL is the public base URL, without a slash at the end.
+	URL string
+	Log *slog.Logger
+	// Caller tells a request's id and the address it came from, for the audit event.
+	Caller func(r *http.Request) (request, ip string)
+}
+
+// Handler serves everything below /scim/.
+type Handler struct {
+	Config
+	scim *scim.Handler
+
+	mu      sync.Mutex
+	known   map[place]entry       // guarded by mu
+	touched map[tokenID]time.Time // guarded by mu
+}
+
+// place is where a directory's base URL points.
+type place struct {
+	organization id.Organization
+	directory    id.Directory
+}
+
+type tokenID struct {
+	place
+	id string
+}
+
+// entry is a directory as last read; nil is one that does not exist.
+type entry struct {
+	directory *directory.Directory
+	read      time.Time
+}
+
+const (
+	// freshFor bounds how long a token that was taken away still opens the door.
+	freshFor = time.Second
+	// touchEvery is how often a token's last use is written down: a write for each request would cost more than the request.
+	touchEvery = time.Minute
+	// maxKnown bounds what strangers can make us remember.
+	maxKnown = 10_000
+)
+
+// New makes a Handler.
+func New(c Config) *Handler {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Caller == nil {
+		c.Caller = func(r *http.Request) (string, string) { return "", r.RemoteAddr }
+	}
+	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}}
+	h.scim = scim.NewHandler(scim.Config{
+		Types: []*scim.ResourceType{userType, groupType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
+	})
+	return h
+}
+
+// ServeHTTP reads /scim/{organization}/{directory}/v2 and hands the rest to the protocol. Doubled slashes are read as one.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/scim")
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 4)
+	for len(parts) < 4 {
+		parts = append(parts, "")
+	}
+	r.SetPathValue("organization", parts[0])
+	r.SetPathValue("directory", parts[1])
+	rest := "/" + parts[3]
+	if parts[2] != "v2" {
+		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
+	}
+	h.scim.ServePath(w, r, rest)
+}
+
+// open authenticates the request.
+//
+// Whether the organization, the directory or the token is wrong, the answer and the work are the same: a directory is looked
+// up, and the token is hashed and compared, whatever there is to compare it with.
+func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
+	at := place{id.Organization(r.PathValue("organization")), id.Directory(r.PathValue("directory"))}
+	d, err := h.directory(r.Context(), at)
+	if err != nil {
+		return nil, toSCIM(err)
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		token = ""
+	}
+	known := h.recognize(d, strings.TrimSpace(token))
+	if known == nil {
+		return nil, toSCIM(fault.New(fault.Unauthenticated, "The bearer token of this directory is missing, wrong or expired."))
+	}
+	h.touch(r.Context(), at, known.ID)
+
+	dialect, ok := scim.DialectNamed(d.Dialect)
+	if !ok {
+		dialect = scim.RFC
+	}
+	request, ip := h.Caller(r)
+	base := fmt.Sprintf("%s/scim/%s/%s/v2", h.URL, at.organization, at.directory)
+	return &scim.Tenant{
+		Base:    base,
+		Dialect: dialect,
+		Store: &tenant{db: h.DB, organization: at.organization, pusher: store.Pusher{
+			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType,
+			Actor: audit.Actor{
+				Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM,
+				IP: ip, Request: request,
+			},
+		}},
+		Repaired: func(repairs scim.Repairs) {
+			h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
+				"request", request, "repairs", repairs)
+		},
+	}, nil
+}
+
+// recognize finds the token among those of the directory, comparing with all of them.
+func (h *Handler) recognize(d *directory.Directory, token string) *directory.Token {
+	hashes := h.DB.Keys.Hashes(token)
+	if d == nil {
+		d = &directory.Directory{Tokens: []directory.Token{{Hash: hashes[0][:len(hashes[0])-1] + "!"}}}
+	}
+	var found *directory.Token
+	now := h.DB.Now()
+	for i := range d.Tokens {
+		t := &d.Tokens[i]
+		for _, hash := range hashes {
+			if hmac.Equal([]byte(hash), []byte(t.Hash)) && token != "" && (t.Expires.IsZero() || now.Before(t.Expires)) {
+				found = t
+			}
+		}
+	}
+	return found
+}
+
+// directory gives the directory at a place, nil where there is none, as it was at most freshFor ago.
+func (h *Handler) directory(ctx context.Context, at place) (*directory.Directory, error) {
+	now := h.DB.Now()
+	h.mu.Lock()
+	e, ok := h.known[at]
+	h.mu.Unlock()
+	if ok && now.Sub(e.read) < freshFor && !now.Before(e.read) {
+		return e.directory, nil
+	}
+	var d *directory.Directory
+	if id.Declared(string(at.organization)) && id.Declared(string(at.directory)) {
+		err := h.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
+			d, err = tx.Directory(ctx, at.directory)
+			return err
+		})
+		if err != nil && fault.KindOf(err) != fault.NotFound {
+			return nil, err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known) >= maxKnown {
+		clear(h.known)
+	}
+	h.known[at] = entry{d, now}
+	return d, nil
+}
+
+// touch writes down that a token is in use.
+func (h *Handler) touch(ctx context.Context, at place, token string) {
+	now, key := h.DB.Now(), tokenID{at, token}
+	h.mu.Lock()
+	due := now.Sub(h.touched[key]) >= touchEvery
+	if due {
+		if len(h.touched) >= maxKnown {
+			clear(h.touched)
+		}
+		h.touched[key] = now
+	}
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	err := h.DB.Write(ctx, at.organization, func(tx *store.Tx) error {
+		tx.TouchDirectoryToken(ctx, at.directory, token)
+		return nil
+	})
+	if err != nil {
+		h.Log.WarnContext(ctx, "note a token's use", "organization", at.organization, "directory", at.directory, "error", err)
+	}
+}
