@@ -222,13 +222,13 @@ func (o *owner) Revoke(_ context.Context, client, token string) error {
 // world is a provider over an owner, and a browser's cookies.
 type world struct {
 	*owner
-	t        *testing.T
+	t        testing.TB
 	provider *oidc.Provider
 	handler  http.Handler
 	cookies  map[string]*http.Cookie
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	secret := func(want string) func(string) bool { return func(got string) bool { return got == want } }
 	all := []string{"authorization_code", "refresh_token", "client_credentials"}
@@ -271,7 +271,7 @@ var (
 )
 
 // generated makes one set of keys for all tests: RSA keys are slow to make.
-func generated(t *testing.T) []oidc.Key {
+func generated(t testing.TB) []oidc.Key {
 	t.Helper()
 	keysOnce.Do(func() {
 		for _, alg := range []string{oidc.ES256, oidc.RS256, oidc.ES256} {
@@ -286,7 +286,7 @@ func generated(t *testing.T) []oidc.Key {
 	return slices.Clone(someKeys)
 }
 
-func testKeys(t *testing.T) *oidc.KeySet {
+func testKeys(t testing.TB) *oidc.KeySet {
 	t.Helper()
 	set, err := oidc.NewKeySet(generated(t))
 	if err != nil {
@@ -357,7 +357,7 @@ func ask(pairs ...string) url.Values {
 }
 
 // answer reads what came back to the client's redirect URI.
-func answer(t *testing.T, rec *httptest.ResponseRecorder) url.Values {
+func answer(t testing.TB, rec *httptest.ResponseRecorder) url.Values {
 	t.Helper()
 	u, err := url.Parse(rec.Header().Get("Location"))
 	if err != nil || rec.Code != http.StatusFound {
@@ -381,7 +381,7 @@ func redemption(code string, pairs ...string) string {
 	}, pairs...).Encode()
 }
 
-func decode(t *testing.T, rec *httptest.ResponseRecorder) map[string]any {
+func decode(t testing.TB, rec *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(rec.Body.Bytes(), &m); err != nil {
@@ -400,7 +400,7 @@ func (w *world) tokens(pairs ...string) map[string]any {
 }
 
 // refused wants an OAuth error.
-func refused(t *testing.T, rec *httptest.ResponseRecorder, status int, code string) {
+func refused(t testing.TB, rec *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
 	if rec.Code != status || decode(t, rec)["error"] != code {
 		t.Errorf("got %d %s, want %d %s", rec.Code, rec.Body, status, code)
@@ -410,7 +410,7 @@ func refused(t *testing.T, rec *httptest.ResponseRecorder, status int, code stri
 	}
 }
 
-func claimsOf(t *testing.T, jwt any) (head, body map[string]any) {
+func claimsOf(t testing.TB, jwt any) (head, body map[string]any) {
 	t.Helper()
 	parts := strings.Split(jwt.(string), ".")
 	for i, into := range []*map[string]any{&head, &body} {
