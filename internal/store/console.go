@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
+	sessions "github.com/vestibule-id/vestibule/internal/session"
 )
 
 // What follows only the console's pages ask for.
@@ -36,54 +39,6 @@ func (tx *Tx) CountUsers(ctx context.Context) (c UserCounts, err error) {
 		return c, fmt.Errorf("count users: %w", err)
 	}
 	return c, nil
-}
-
-// UsersWithin lists the users with a grant at one of the resources, their own or of a group they are in, by id; never nil.
-// The resources are the whole list: what lies below must be named too.
-func (tx *Tx) UsersWithin(ctx context.Context, resources []id.Resource) ([]id.User, error) {
-	found := []id.User{}
-	if len(resources) == 0 {
-		return found, nil
-	}
-	in, args := placeholders(3, resources)
-	users, err := column[id.User](tx.query(ctx, `
-		with recursive bearing (id) as (
-			select group_id
-			from grants
-			where organization = $1
-				and group_id is not null
-				and (expires is null or expires > $2)
-				and resource in (`+in+`)
-			union
-			select group_id
-			from group_roles
-			where organization = $1
-				and group_id is not null
-				and resource in (`+in+`)
-			union
-			select m.member_id
-			from bearing
-			join group_members m on m.organization = $1
-				and m.group_id = bearing.id
-				and m.kind = 'group'
-		)
-		select user_id
-		from grants
-		where organization = $1
-			and user_id is not null
-			and (expires is null or expires > $2)
-			and resource in (`+in+`)
-		union
-		select m.member_id
-		from bearing
-		join group_members m on m.organization = $1
-			and m.group_id = bearing.id
-			and m.kind = 'user'
-		order by 1`, append([]any{tx.Organization, micros(tx.now)}, args...)...))
-	if err != nil {
-		return nil, fmt.Errorf("list users within resources: %w", err)
-	}
-	return append(found, users...), nil
 }
 
 // CountConflicts counts what waits for a decision.
@@ -257,4 +212,22 @@ func (tx *Tx) ResourceCounts(ctx context.Context) (map[id.Resource]int, error) {
 		return nil, fmt.Errorf("count the grants at resources: %w", err)
 	}
 	return out, nil
+}
+
+// OwnApplications lists the applications that serve the transaction's organization. They belong to the installation; what
+// is read here is what each organization they serve may know of them.
+func (tx *Tx) OwnApplications(ctx context.Context) ([]application.Application, error) {
+	all, err := (&SystemTx{tx.work}).Applications(ctx)
+	return slices.DeleteFunc(all, func(a application.Application) bool { return !a.Serves(tx.Organization) }), err
+}
+
+// SessionsOf lists a user's live sessions, newest first.
+func (tx *Tx) SessionsOf(ctx context.Context, user id.User) ([]sessions.Session, error) {
+	list, err := collect[sessions.Session](tx.query(ctx, liveSession+`
+		and s.user_id = $3
+		order by s.id desc`, tx.Organization, micros(tx.now), user))(tx.scanSession)
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions of user %s: %w", user, err)
+	}
+	return list, nil
 }

@@ -1,0 +1,130 @@
+// Package console is everything at `/`: the pages by which people see and change who may do what.
+//
+// Pages are rendered on the server and work without script; htmx only saves reloads. A page is one read transaction: who
+// is looking, what they may see, and what there is to see. A change is one writing transaction with its audit event, then a
+// redirect to the page that shows the result.
+//
+// Two sorts of people come here. The operator has a session of its own and sees every organization. A user comes through
+// its organization's sign-in, and everything it sees and does goes through access: each page asks for the one permission it
+// needs, and what reaches only part of the organization shows only that part. The address of a page names its organization,
+// so two tabs can differ and no page of one organization turns into another's.
+package console
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/internal/session"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// Console serves the pages.
+type Console struct {
+	DB  *store.DB
+	Log *slog.Logger
+	// URL is the public base URL, as people and applications reach this installation.
+	URL string
+	// From gives the address a request came from and its id in the log.
+	From func(*http.Request) (ip, request string)
+	// Reports counts what browsers report against the pages' policy.
+	Reports *page.Reports
+}
+
+// Mount adds the console's routes.
+func (c *Console) Mount(r chi.Router) {
+	r.Handle(page.AssetsPath+"*", page.Assets())
+	r.Method(http.MethodPost, page.ReportPath, c.Reports)
+	r.Group(func(r chi.Router) {
+		r.Use(page.Headers, c.sameOrigin)
+		r.Get("/", c.show(c.home))
+		r.Get("/setup", c.show(c.setup))
+		r.Post("/setup", c.show(c.claim))
+		r.Get("/operator/signin", c.show(c.operatorSignIn))
+		r.Post("/operator/signin", c.show(c.operatorEnter))
+		r.Post("/operator/signout", c.show(c.operatorLeave))
+		r.Route("/o/{organization}", c.organization)
+	})
+}
+
+// organization adds the pages of one organization.
+func (c *Console) organization(r chi.Router) {
+	r.Get("/", c.view("overview", "Overview", c.overview))
+	r.Post("/signout", c.show(c.leave))
+	r.Get("/me", c.view("me", "My access", c.me))
+	r.Post("/me/sessions/{session}/end", c.change(c.endOwnSession))
+	r.Get("/inbox", c.view("inbox", "Needs roles", c.inbox))
+	r.Get("/users", c.view("users", "Users", c.users))
+	r.Route("/users/{user}", func(r chi.Router) {
+		r.Get("/", c.view("users", "User", c.user))
+		r.Get("/groups", c.view("users", "User", c.userGroups))
+		r.Get("/identities", c.view("users", "User", c.userIdentities))
+		r.Get("/sessions", c.view("users", "User", c.userSessions))
+		r.Post("/sessions/{session}/end", c.change(c.endSession))
+		r.Get("/activity", c.view("users", "User", c.userActivity))
+		r.Get("/do/{act}", c.view("users", "User", c.confirmAct))
+		r.Post("/do/{act}", c.change(c.doAct))
+		r.Post("/settle", c.change(c.settle))
+		r.Get("/give", c.view("users", "Give roles", c.giveDialog))
+		r.Post("/give", c.show(c.give))
+		r.Get("/grants/{grant}/remove", c.view("users", "Take a role away", c.removeDialog))
+		r.Post("/grants/{grant}/remove", c.change(c.remove))
+		r.Get("/restrict", c.view("users", "Restrict", c.restrictDialog))
+		r.Post("/restrict", c.change(c.restrict))
+		r.Post("/restrictions/{restriction}/lift", c.change(c.lift))
+	})
+	r.Get("/groups", c.view("groups", "Groups", c.groups))
+	r.Get("/groups/{group}", c.view("groups", "Group", c.group))
+	r.Get("/resources", c.view("resources", "Resources", c.resources))
+	r.Get("/roles", c.view("roles", "Roles", c.roles))
+	r.Get("/directories", c.view("directories", "Directories", c.directories))
+	r.Get("/connections", c.view("connections", "Connections", c.connections))
+	r.Get("/applications", c.view("applications", "Applications", c.applications))
+	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))
+	r.Post("/conflicts/{conflict}", c.change(c.decide))
+	r.Get("/audit", c.view("audit", "Audit log", c.log))
+	r.Get("/audit.csv", c.show(c.logCSV))
+	r.NotFound(c.show(func(http.ResponseWriter, *http.Request) error {
+		return fault.New(fault.NotFound, "There is no page at this address.")
+	}))
+}
+
+// handler is a handler that answers an error, which becomes a page.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+func (c *Console) show(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		// Forms are small; a body of any size is an attack on memory.
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		if err := h(w, r); err != nil {
+			page.Refuse(w, r, c.Log, err)
+		}
+	}
+}
+
+// sameOrigin refuses a form that another site's page sends with this browser's cookies (CSRF), by what the browser itself
+// says about the sender; no token to carry along.
+func (c *Console) sameOrigin(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	// Behind a proxy the Host a node sees may not be the public one.
+	if err := guard.AddTrustedOrigin(c.URL); err != nil {
+		panic("console: the public URL " + c.URL + " is not an origin: " + err.Error())
+	}
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page.Refuse(w, r, c.Log, fault.New(fault.Forbidden,
+			"This form was sent from another site's page, so nothing was done. Open the page here and send it again."))
+	}))
+	return guard.Handler(next)
+}
+
+func (c *Console) cookies() session.Cookies { return session.For(c.URL) }
+
+// from is an actor that is not known yet: where the request comes from.
+func (c *Console) from(r *http.Request) audit.Actor {
+	ip, request := c.From(r)
+	return audit.Actor{Kind: audit.ActorSystem, Door: audit.Console, IP: ip, Request: request}
+}

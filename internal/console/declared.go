@@ -1,0 +1,592 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/application"
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// leaf is a resource in the tree.
+type leaf struct {
+	ID, Name, Type string
+	Given          int // grants exactly here
+	Children       []leaf
+}
+
+func treeOf(t *access.Tree, given map[id.Resource]int) leaf {
+	all := t.All()
+	at := 0
+	var walk func(depth int) leaf
+	walk = func(depth int) leaf {
+		r := all[at]
+		l := leaf{ID: string(r.ID), Name: t.Name(r.ID), Type: r.Type, Given: given[r.ID]}
+		at++
+		for at < len(all) && t.Depth(all[at].ID) > depth {
+			l.Children = append(l.Children, walk(depth+1))
+		}
+		return l
+	}
+	return walk(0)
+}
+
+type resources struct {
+	*frame
+	Tree leaf
+}
+
+func (c *Console) resources(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.viewer.demand(v.frame, access.UsersRead); err != nil {
+		return nil, err
+	}
+	given := map[id.Resource]int{}
+	if v.viewer.everywhere(access.UsersRead) {
+		var err error
+		if given, err = tx.ResourceCounts(v.ctx); err != nil {
+			return nil, err
+		}
+	}
+	return resourcesPage(resources{v.frame, treeOf(v.organization.Tree, given)}), nil
+}
+
+// roleCard is a role as the operator declared it.
+type roleCard struct {
+	ID, Name    string
+	Permissions []permissionLine
+	Inherited   []permissionLine
+	Includes    []string
+	MayGive     string
+	Protected   bool
+	Available   bool
+	Default     bool
+	Excluded    []string
+	Given       int
+}
+
+type roles struct {
+	*frame
+	Roles []roleCard
+}
+
+func (c *Console) roles(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.viewer.demand(v.frame, access.UsersRead); err != nil {
+		return nil, err
+	}
+	given := map[id.Role]int{}
+	if v.viewer.everywhere(access.UsersRead) {
+		var err error
+		if given, err = tx.RoleCounts(v.ctx); err != nil {
+			return nil, err
+		}
+	}
+	catalogue, organization := v.viewer.ground.Catalogue, v.viewer.ground.Organization
+	names := map[id.Permission]string{}
+	for _, p := range catalogue.Permissions() {
+		names[p.ID] = either(p.Name, string(p.ID))
+	}
+	roleNames := func(list []id.Role) (out []string) {
+		for _, r := range list {
+			out = append(out, catalogue.Name(r))
+		}
+		return out
+	}
+	l := roles{frame: v.frame}
+	for _, r := range catalogue.Roles() {
+		card := roleCard{
+			ID: string(r.ID), Name: catalogue.Name(r.ID), Includes: roleNames(catalogue.Expand(r.ID)[1:]), Protected: r.Protected,
+			Available: catalogue.Covers(organization.Available, r.ID), Excluded: roleNames(catalogue.Excluded(r.ID)), Given: given[r.ID],
+			Default: slices.ContainsFunc(organization.DefaultRoles, func(d access.RoleAt) bool { return d.Role == r.ID }),
+		}
+		for _, p := range catalogue.PermissionsOf(r.ID) {
+			line := permissionLine{string(p), names[p]}
+			if slices.Contains(r.Permissions, p) {
+				card.Permissions = append(card.Permissions, line)
+			} else {
+				card.Inherited = append(card.Inherited, line)
+			}
+		}
+		var may []id.Role
+		for _, other := range catalogue.Roles() {
+			if catalogue.MayGrant(r.ID, other.ID) {
+				may = append(may, other.ID)
+			}
+		}
+		switch {
+		case len(may) == len(catalogue.Roles()):
+			card.MayGive = "Every role"
+		case len(may) > 0:
+			card.MayGive = strings.Join(roleNames(may), ", ")
+		}
+		l.Roles = append(l.Roles, card)
+	}
+	return rolesPage(l), nil
+}
+
+// directoryLine is a directory with how it is doing.
+type directoryLine struct {
+	ID, Name, Dialect, Key string
+	Base                   string
+	Tone, Icon, Said       string // the status sentence
+	Counts                 store.DirectoryCounts
+	Last                   when
+	Tokens                 []tokenLine
+	Warnings               []string
+}
+
+type tokenLine struct {
+	ID, Prefix, Source string
+	Created            when
+	Expires            when
+	LastUsed           when
+	Warning            string
+}
+
+// cadence says how often a provider normally calls, so that silence can be judged.
+var cadence = map[string]string{
+	"entra": "It normally calls about every 40 minutes.", "okta": "It calls when something changes.",
+	"onelogin": "It calls when something changes.", "jumpcloud": "It calls when something changes.",
+	"google": "It normally calls every few hours.", "ping": "It calls when something changes.",
+}
+
+func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
+	list, err := tx.Directories(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []directoryLine
+	for _, d := range list {
+		full, err := tx.Directory(v.ctx, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		line := directoryLine{
+			ID: string(d.ID), Name: d.Name, Dialect: d.Dialect, Key: d.Key, Last: v.when(d.LastRequest, "Never"),
+			Base: v.c.URL + "/scim/" + url.PathEscape(string(v.organization.ID)) + "/" + url.PathEscape(string(d.ID)) + "/v2",
+		}
+		if line.Counts, err = tx.CountDirectory(v.ctx, d.ID); err != nil {
+			return nil, err
+		}
+		usable := false
+		for _, t := range full.Tokens {
+			token := tokenLine{
+				ID: t.ID, Prefix: t.Prefix, Source: t.Source, Created: v.when(t.Created, ""), Expires: v.when(t.Expires, "Never"),
+				LastUsed: v.when(t.LastUsed, "Never"),
+			}
+			left := t.Expires.Sub(v.now)
+			switch {
+			case t.Expires.IsZero() || left > 60*24*time.Hour:
+				usable = true
+			case left <= 0:
+				token.Warning = "Expired"
+			default:
+				usable = true
+				token.Warning = "Expires " + token.Expires.words()
+				line.Warnings = append(line.Warnings, fmt.Sprintf("The token %s of %s expires %s.", t.ID, d.Name, token.Expires.words()))
+			}
+			line.Tokens = append(line.Tokens, token)
+		}
+		line.Tone, line.Icon, line.Said = directoryStatus(v, &d, usable)
+		out = append(out, line)
+	}
+	return out, nil
+}
+
+// directoryStatus says in a sentence how a directory is doing. We only know when it last called us; it is amber when it
+// could call and never did.
+func directoryStatus(v *visit, d *directory.Directory, usable bool) (tone, icon, said string) {
+	switch {
+	case !usable:
+		return "bad", "stop", "No token is valid, so " + d.Name + " cannot reach us. Make one with “vestibule token create”, or renew it in the file."
+	case d.LastRequest.IsZero():
+		return "warn", "warn", d.Name + " has never called. Enter the base URL and the token there, and start provisioning."
+	}
+	return "ok", "check", strings.TrimSpace("Last call " + v.when(d.LastRequest, "").words() + ". " + cadence[d.Dialect])
+}
+
+type directories struct {
+	*frame
+	Directories []directoryLine
+}
+
+// setsUp refuses who may not see how sign-in and provisioning are set up.
+func (v *visit) setsUp() error {
+	if v.viewer.everywhere(access.ConnectionsManage) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "This page needs the permission %q for all of %s, and you do not hold it there. An administrator of %s can give you a role that carries it.",
+		access.ConnectionsManage, v.organization.Name, v.organization.Name)
+}
+
+func (c *Console) directories(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.setsUp(); err != nil {
+		return nil, err
+	}
+	list, err := directoryLines(v, tx)
+	return directoriesPage(directories{v.frame, list}), err
+}
+
+// connectionCard is a way to sign in, with what an administrator of the provider has to enter there.
+type connectionCard struct {
+	connection.Connection
+	DirectoryName       string
+	Callback            string
+	Metadata, ACS       string
+	LoginLink           string
+	Settled             bool
+	Algorithms, Scopes  string
+	Domains             []string
+	MetadataIsDocument  bool
+	JustInTime, Enabled bool
+}
+
+type connections struct {
+	*frame
+	Connections []connectionCard
+}
+
+func (c *Console) connections(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.setsUp(); err != nil {
+		return nil, err
+	}
+	list, err := tx.Connections(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := connections{frame: v.frame}
+	for _, of := range list {
+		base := c.URL + "/sso/" + url.PathEscape(string(v.organization.ID)) + "/" + url.PathEscape(string(of.ID))
+		card := connectionCard{
+			Connection: of, Callback: base + "/callback", Metadata: base + "/metadata", ACS: base + "/acs",
+			Scopes: strings.Join(of.Settings.Scopes, " "), Algorithms: strings.Join(of.Settings.SigningAlgorithms(), ", "),
+			Domains: of.Settings.Domains, JustInTime: of.Settings.JustInTime(), Enabled: !of.Settings.Disabled,
+			MetadataIsDocument: strings.HasPrefix(strings.TrimSpace(of.Settings.Metadata), "<"),
+		}
+		if of.Directory != "" {
+			if card.DirectoryName, err = tx.DirectoryName(v.ctx, of.Directory); err != nil {
+				return nil, err
+			}
+		}
+		l.Connections = append(l.Connections, card)
+	}
+	return connectionsPage(l), nil
+}
+
+type applications struct {
+	*frame
+	Applications []application.Application
+	Issuer       string
+}
+
+func (c *Console) applications(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.setsUp(); err != nil {
+		return nil, err
+	}
+	all, err := tx.OwnApplications(v.ctx)
+	return applicationsPage(applications{v.frame, all, c.URL}), err
+}
+
+// groupLine is a group in the list.
+type groupLine struct {
+	ID      id.Group
+	Name    string
+	Source  string
+	Members int
+	Gives   []string
+}
+
+type groups struct {
+	*frame
+	Groups  []groupLine
+	Waiting []mappingLine // mappings whose group has not arrived
+	Query   string
+}
+
+type mappingLine struct {
+	Group, Role, Resource, Source string
+	Directory                     string
+}
+
+func groupSource(v *visit, tx *store.Tx, g *directory.Group) (string, error) {
+	switch {
+	case g.Directory != "":
+		name, err := tx.DirectoryName(v.ctx, g.Directory)
+		return "Pushed by " + name, err
+	case g.Connection != "":
+		return "Claimed at sign-in through " + string(g.Connection), nil
+	}
+	return "Made here", nil
+}
+
+// gives lists what a group gives its members, by mapping and by grant.
+func gives(v *visit, tx *store.Tx) (map[id.Group][]string, []mappingLine, error) {
+	mappings, err := tx.Mappings(v.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := map[id.Group][]string{}
+	var waiting []mappingLine
+	for _, m := range mappings {
+		what := summary(v.viewer.ground, []id.Role{m.Role}, []id.Resource{m.Resource})
+		if m.Group == "" {
+			waiting = append(waiting, mappingLine{Group: m.GroupName, Role: what, Directory: string(m.Directory), Source: mappingSource(m)})
+			continue
+		}
+		out[m.Group] = append(out[m.Group], what)
+	}
+	return out, waiting, nil
+}
+
+func mappingSource(m store.Mapping) string {
+	if m.Source == store.MappingDeclared {
+		return "Managed by file"
+	}
+	return "Made here by " + either(m.GrantedBy, "someone")
+}
+
+func (c *Console) groups(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.wholeOrganization(); err != nil {
+		return nil, err
+	}
+	list, err := tx.Groups(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	given, waiting, err := gives(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	l := groups{frame: v.frame, Waiting: waiting, Query: strings.TrimSpace(v.query("q"))}
+	for i := range list {
+		g := &list[i]
+		if !strings.Contains(strings.ToLower(g.Name), strings.ToLower(l.Query)) {
+			continue
+		}
+		line := groupLine{ID: g.ID, Name: g.Name, Members: g.MemberCount, Gives: given[g.ID]}
+		if line.Source, err = groupSource(v, tx, g); err != nil {
+			return nil, err
+		}
+		l.Groups = append(l.Groups, line)
+	}
+	return groupsPage(l), nil
+}
+
+// wholeOrganization refuses who sees only part of the organization's users: a group's members may be any of them.
+func (v *visit) wholeOrganization() error {
+	if v.viewer.everywhere(access.UsersRead) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "Groups may hold anybody, so they need the permission %q for all of %s. You hold it for a part.",
+		access.UsersRead, v.organization.Name)
+}
+
+type group struct {
+	*frame
+	Group    *directory.Group
+	Source   string
+	Members  []memberLine
+	Next     string
+	Mappings []mappingLine
+	Grants   []mappingLine
+}
+
+type memberLine struct {
+	Link   templ.SafeURL
+	Name   string
+	Kind   string
+	Source string
+	Since  when
+}
+
+const membersPerPage = 50
+
+func (c *Console) group(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.wholeOrganization(); err != nil {
+		return nil, err
+	}
+	g, err := tx.Group(v.ctx, id.Group(chi.URLParam(v.r, "group")))
+	if err != nil {
+		return nil, err
+	}
+	v.title = g.Name
+	l := group{frame: v.frame, Group: g}
+	if l.Source, err = groupSource(v, tx, g); err != nil {
+		return nil, err
+	}
+	members, err := tx.GroupMembers(v.ctx, g.ID, v.query("after"), membersPerPage+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(members) > membersPerPage {
+		members = members[:membersPerPage]
+		l.Next = string(v.at("groups/"+string(g.ID), "after", members[membersPerPage-1].ID))
+	}
+	for _, m := range members {
+		line := memberLine{Name: either(m.Name, m.ID), Kind: "User", Source: "Directory", Since: v.when(m.Added, ""), Link: v.at("users/" + m.ID)}
+		if m.Kind == directory.GroupMember {
+			line.Kind, line.Link = "Group", v.at("groups/"+m.ID)
+		}
+		switch m.Source {
+		case directory.MemberByHand:
+			line.Source = "By hand"
+		case directory.MemberClaimed:
+			line.Source = "Sign-in claim"
+		case directory.MemberPushed:
+		}
+		l.Members = append(l.Members, line)
+	}
+	mappings, err := tx.Mappings(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mappings {
+		if m.Group == g.ID {
+			l.Mappings = append(l.Mappings, mappingLine{
+				Role: v.viewer.ground.Catalogue.Name(m.Role), Resource: v.viewer.ground.Tree.Name(m.Resource), Source: mappingSource(m),
+			})
+		}
+	}
+	grants, _, err := tx.ListGrants(v.ctx, store.GrantFilter{Group: g.ID, Limit: 200})
+	for _, of := range grants {
+		l.Mappings = append(l.Mappings, mappingLine{
+			Role: v.viewer.ground.Catalogue.Name(of.Role), Resource: v.viewer.ground.Tree.Name(of.Resource),
+			Source: "Given by " + either(of.GrantedByName, "someone"),
+		})
+	}
+	return groupPage(l), err
+}
+
+// conflictLine is something that waits for a decision, in words.
+type conflictLine struct {
+	ID      id.Conflict
+	Kind    string
+	Title   string
+	Said    string
+	Since   when
+	User    id.User
+	Choices []choice
+	Facts   string
+}
+
+type conflicts struct {
+	*frame
+	Conflicts []conflictLine
+}
+
+func (v *visit) decides() error {
+	if v.viewer.everywhere(access.UsersManage) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "Conflicts are decided by those who hold the permission %q for all of %s.", access.UsersManage,
+		v.organization.Name)
+}
+
+func (c *Console) conflictList(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.decides(); err != nil {
+		return nil, err
+	}
+	list, err := tx.Conflicts(v.ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	l := conflicts{frame: v.frame}
+	for _, of := range list {
+		line, err := conflictWords(v, tx, of)
+		if err != nil {
+			return nil, err
+		}
+		l.Conflicts = append(l.Conflicts, line)
+	}
+	return conflictsPage(l), nil
+}
+
+// conflictWords says what collided and what the choices are.
+func conflictWords(v *visit, tx *store.Tx, of store.Conflict) (conflictLine, error) {
+	line := conflictLine{ID: of.ID, Kind: of.Kind, Since: v.when(of.Created, ""), Facts: pretty(of.Document)}
+	var doc struct {
+		User       id.User      `json:"user"`
+		Name       string       `json:"name"`
+		Roles      []id.Role    `json:"roles"`
+		Bound      id.Group     `json:"bound"`
+		Group      id.Group     `json:"group"`
+		Directory  id.Directory `json:"directory"`
+		UserName   string       `json:"user_name"`
+		Email      string       `json:"email"`
+		Holder     id.User      `json:"holder"`
+		HolderName string       `json:"holder_name"`
+	}
+	// A document of a shape this page does not know is shown as it is.
+	_ = json.Unmarshal(of.Document, &doc)
+	switch of.Kind {
+	case store.ConflictExclusive:
+		var names []string
+		for _, r := range doc.Roles {
+			names = append(names, v.viewer.ground.Catalogue.Name(r))
+		}
+		line.User = doc.User
+		line.Title = doc.Name + " would hold " + strings.Join(names, " and ") + " together"
+		line.Said = "Nobody may hold these together, so what arrived by sync is parked and not in force. Take one of the two away, here or in the directory: then the other comes into force by itself."
+	case store.ConflictGroupName:
+		line.Title = "Two groups are called " + doc.Name
+		sources := make([]string, 2)
+		for i, g := range []id.Group{doc.Bound, doc.Group} {
+			sources[i] = "a group that is gone"
+			found, err := tx.Group(v.ctx, g)
+			if fault.KindOf(err) == fault.NotFound {
+				continue
+			}
+			if err != nil {
+				return line, err
+			}
+			if sources[i], err = groupSource(v, tx, found); err != nil {
+				return line, err
+			}
+		}
+		line.Said = "What this name gives stays with the first group (" + sources[0] + ") until you decide. The second: " + sources[1] + "."
+		line.Choices = []choice{{Value: store.KeepBound, Name: "Leave it with the first"}, {Value: store.Rebind, Name: "Move it to the second"}}
+	case store.ConflictCollision:
+		name, err := tx.DirectoryName(v.ctx, doc.Directory)
+		if err != nil {
+			return line, err
+		}
+		line.User = doc.Holder
+		line.Title = name + " pushes somebody whose user name is taken"
+		line.Said = either(doc.Name, doc.Email, doc.UserName) + " (" + doc.UserName + ") was pushed, and " + doc.HolderName +
+			" holds that user name. If they are the same person, the next push joins them; else one of the two must be renamed."
+		line.Choices = []choice{{Value: store.SamePerson, Name: "The same person"}, {Value: differentPeople, Name: "Different people"}}
+	default:
+		line.Title = words(of.Kind)
+		line.Said = "About " + either(doc.Name, of.Subject) + "."
+		line.User = doc.User
+	}
+	return line, nil
+}
+
+const differentPeople = "different-people"
+
+func (c *Console) decide(v *visit, tx *store.Tx) (string, string, error) {
+	if err := v.decides(); err != nil {
+		return "", "", err
+	}
+	conflict, to := id.Conflict(chi.URLParam(v.r, "conflict")), string(v.at("conflicts"))
+	switch decision := v.form("decision"); decision {
+	case store.SamePerson:
+		return "The next push joins them.", to, tx.ResolveCollision(v.ctx, conflict, true, v.viewer.actor)
+	case differentPeople:
+		return "They stay apart. Rename one of the two.", to, tx.ResolveCollision(v.ctx, conflict, false, v.viewer.actor)
+	default:
+		return "Decided.", to, tx.ResolveGroupName(v.ctx, v.viewer.actor, conflict, decision)
+	}
+}

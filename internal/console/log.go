@@ -1,0 +1,242 @@
+package console
+
+import (
+	"encoding/csv"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+const eventsPerPage = 50
+
+// eventLine is one event as the log shows it.
+type eventLine struct {
+	ID      id.Event
+	At      when
+	Actor   string
+	Kind    string
+	Act     string // in words
+	Action  string // as it is filtered
+	Target  string
+	User    id.User
+	Refused bool
+	Code    string
+	Reason  string
+	IP      string
+	Door    string
+	Request string
+	Before  string
+	After   string
+}
+
+func eventLines(f *frame, events []audit.Event) []eventLine {
+	var out []eventLine
+	for _, e := range events {
+		out = append(out, eventLine{
+			ID: e.ID, At: f.when(time.UnixMicro(e.At), ""), Actor: either(e.Actor.Name, e.Actor.ID, "Vestibule"), Kind: string(e.Actor.Kind),
+			Act: words(e.Action), Action: e.Action, Target: either(e.TargetName, e.TargetID), User: e.User,
+			Refused: e.Outcome == audit.Refused, Code: e.Code, Reason: e.Reason, IP: e.Actor.IP, Door: string(e.Actor.Door),
+			Request: e.Actor.Request, Before: pretty(e.Before), After: pretty(e.After),
+		})
+	}
+	return out
+}
+
+// words says an action as a person would: "grant.given" is "Grant given".
+func words(action string) string {
+	object, verb, _ := strings.Cut(action, ".")
+	s := strings.ReplaceAll(object, "-", " ") + " " + strings.ReplaceAll(verb, "-", " ")
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return action
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// logFilter is the filter of the log as it stands in the address. Page and CSV read it with one function.
+type logFilter struct {
+	Text, User, Action, IP, From, To, Outcome string
+}
+
+func (f logFilter) any() bool { return f != logFilter{} }
+
+func readLogFilter(q url.Values) (logFilter, store.AuditFilter, error) {
+	f := logFilter{
+		Text: strings.TrimSpace(q.Get("q")), User: strings.TrimSpace(q.Get("user")), Action: strings.TrimSpace(q.Get("action")),
+		IP: strings.TrimSpace(q.Get("ip")), From: q.Get("from"), To: q.Get("to"), Outcome: q.Get("outcome"),
+	}
+	s := store.AuditFilter{Text: f.Text, User: id.User(f.User), Action: f.Action, IP: f.IP, Outcome: f.Outcome}
+	var err error
+	if s.From, err = parseDay(f.From); err != nil {
+		return f, s, err
+	}
+	// The last day is meant as a whole.
+	s.To, err = endOf(f.To)
+	return f, s, err
+}
+
+// address is the filter as a query.
+func (f logFilter) address(more ...string) string {
+	v := url.Values{}
+	pairs := append([]string{
+		"q", f.Text, "user", f.User, "action", f.Action, "ip", f.IP, "from", f.From, "to", f.To, "outcome", f.Outcome,
+	}, more...)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(v) == 0 {
+		return ""
+	}
+	return "?" + v.Encode()
+}
+
+type auditLog struct {
+	*frame
+	Filter   logFilter
+	Actions  []choice
+	UserName string
+	Events   []eventLine
+	Next     string
+	CSV      templ.SafeURL
+}
+
+// objects are what events are about: the filter offers them, and takes any single action typed into the address too.
+var objects = []choice{
+	{Value: "user.", Name: "Users"},
+	{Value: "grant.", Name: "Grants"},
+	{Value: "restriction.", Name: "Restrictions"},
+	{Value: "group.", Name: "Groups"},
+	{Value: "group-role.", Name: "What groups give"},
+	{Value: "session.", Name: "Sessions"},
+	{Value: "sign-in.", Name: "Sign-ins"},
+	{Value: "identity.", Name: "Identities"},
+	{Value: "directory.", Name: "Directories"},
+	{Value: "connection.", Name: "Connections"},
+	{Value: "organization.", Name: "Organization"},
+	{Value: "conflict.", Name: "Conflicts"},
+}
+
+// readsLog refuses who may not read the log of the whole organization: events are about everything in it.
+func (v *visit) readsLog() error {
+	if v.viewer.everywhere(access.AuditRead) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "The audit log needs the permission %q for all of %s, and you do not hold it there. An administrator of %s can give you a role that carries it.",
+		access.AuditRead, v.organization.Name, v.organization.Name)
+}
+
+func (c *Console) log(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.readsLog(); err != nil {
+		return nil, err
+	}
+	shown, filter, err := readLogFilter(v.r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	l := auditLog{frame: v.frame, Filter: shown, CSV: v.at("audit.csv") + templ.SafeURL(shown.address())}
+	filter.Before, filter.Limit = id.Event(v.query("before")), eventsPerPage+1
+	events, err := tx.Events(v.ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) > eventsPerPage {
+		events = events[:eventsPerPage]
+		l.Next = string(v.at("audit")) + shown.address("before", string(events[eventsPerPage-1].ID))
+	}
+	l.Events = eventLines(v.frame, events)
+	known := shown.Action == ""
+	for _, o := range objects {
+		o.Chosen = o.Value == shown.Action
+		known = known || o.Chosen
+		l.Actions = append(l.Actions, o)
+	}
+	if !known {
+		l.Actions = append(l.Actions, choice{shown.Action, words(shown.Action), true})
+	}
+	if shown.User != "" {
+		l.UserName = shown.User
+		if u, err := tx.User(v.ctx, id.User(shown.User)); err == nil {
+			l.UserName = u.Name()
+		} else if fault.KindOf(err) != fault.NotFound {
+			return nil, err
+		}
+	}
+	return auditPage(l), nil
+}
+
+// csvHeader names the columns of the export.
+var csvHeader = []string{
+	"time", "actor_kind", "actor_id", "actor_name", "action", "target_kind", "target_id", "target_name", "user", "outcome", "code",
+	"reason", "ip", "door", "request", "before", "after",
+}
+
+// logCSV writes the log, as exactly the filter of the page shows it, while it is read: years fit through.
+func (c *Console) logCSV(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visit(w, r, "audit", "")
+	if err != nil {
+		return redirected(w, r, err)
+	}
+	_, filter, err := readLogFilter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	org := organizationOf(r)
+	if err := c.DB.Read(v.ctx, org, func(tx *store.Tx) error {
+		if err := v.again(tx); err != nil {
+			return err
+		}
+		return v.readsLog()
+	}); err != nil {
+		return redirected(w, r, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/csv; charset=utf-8")
+	h.Set("Content-Disposition", `attachment; filename="`+string(org)+`-audit-`+v.now.UTC().Format(time.DateOnly)+`.csv"`)
+	h.Set("Cache-Control", "no-store")
+	out := csv.NewWriter(w)
+	_ = out.Write(csvHeader) // an error of the writer is kept and seen at the end
+	for e, err := range c.DB.EachEvent(v.ctx, org, filter) {
+		if err != nil {
+			// The answer has begun: cutting the connection is the only way left to say that it is not whole.
+			c.Log.ErrorContext(v.ctx, "audit export broke off", "organization", org, "error", err)
+			panic(http.ErrAbortHandler)
+		}
+		if out.Write(csvRow(e)) != nil {
+			return nil // the reader went away
+		}
+	}
+	out.Flush()
+	return nil
+}
+
+func csvRow(e audit.Event) []string {
+	row := []string{
+		time.UnixMicro(e.At).UTC().Format("2006-01-02T15:04:05.000000Z"), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
+		e.TargetKind, e.TargetID, e.TargetName, string(e.User), e.Outcome, e.Code, e.Reason, e.Actor.IP, string(e.Actor.Door),
+		e.Actor.Request, string(e.Before), string(e.After),
+	}
+	for i := range row {
+		row[i] = neutral(row[i])
+	}
+	return row
+}
+
+// neutral keeps a spreadsheet from running what a stranger wrote (CSV injection): a display name such as
+// =HYPERLINK(...) would be a formula there. A leading apostrophe makes it text.
+func neutral(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
