@@ -28,3 +28,6 @@ func hashAssets() map[string]string {
 	}
 	return out
 }
+
+// Stylesheet is the address of the one stylesheet, for a page that is written without this shell.
+func Stylesheet() string { return asset("style.css") }
