@@ -20,7 +20,7 @@ const (
 	CodePending       Code = "not-accepted"     // invited, not accepted
 	CodeDeleted       Code = "deleted"          // a tombstone, never revived by signing in
 	CodeOverLimit     Code = "over-the-limit"   // the user holds no seat
-	CodeNoSeat        Code = "no-seat-free"     // a new user would need one
+	CodeNoSeat        Code = "no-seat"          // a new user would need one
 	CodeBoundElse     Code = "bound-to-another" // the record belongs to another subject of this connection
 	CodeSeveral       Code = "several-records"  // the key fits more than one
 	CodeKeysDiffer    Code = "keys-differ"      // the address fits a record whose key is another
@@ -146,6 +146,7 @@ func refuse(code Code, user id.User) Finding { return Finding{Step: Refuse, Code
 //	several live records of the directory carry the key                          refuse: several-records
 //	one does, and an identity of this connection is open on its user             refuse: bound-to-another, never re-bound
 //	one does                                                                     bind, if the user's standing allows
+//	(where the key is itself an address, only in a domain proven for the organization)
 //	one record has the address and no key, its user was never bound here, the    bind
 //	domain is proven, the provider says verified, no protected role is held
 //	one record has the address and another key                                   refuse: keys-differ
@@ -158,7 +159,7 @@ func Find(c Connection, p Person, f Facts) Finding {
 		}
 		return Finding{Step: SignIn, How: ByIdentity, User: f.User.ID, Identity: f.Identity}
 	}
-	if p.Match != "" && c.Directory != "" {
+	if p.Match != "" && c.Directory != "" && (c.Settings.Match.Claim != "email" || f.DomainProven) {
 		switch len(f.ByKey) {
 		case 0:
 		case 1:

@@ -86,18 +86,10 @@ func (f *flow) note(w http.ResponseWriter, r *http.Request) {
 	}
 	ip, request := f.From(r)
 	err = f.DB.Write(ctx, org, func(tx *store.Tx) error {
-		if err := tx.KeepNote(ctx, s.User, text); err != nil {
-			return err
-		}
-		name := either(s.DisplayName, s.Email, s.UserName)
-		tx.Record(ctx, audit.Event{
-			Actor: audit.Actor{
-				Kind: audit.ActorUser, ID: string(s.User), Name: name, Organization: org, Door: audit.SignIn, IP: ip, Request: request,
-			},
-			Action: "user.asked-for-access", TargetKind: "user", TargetID: string(s.User), TargetName: name, User: s.User,
-			After: encode(map[string]string{"note": text, "application": application}),
+		return tx.SetNote(ctx, s.User, text, audit.Actor{
+			Kind: audit.ActorUser, ID: string(s.User), Name: either(s.DisplayName, s.Email, s.UserName), Organization: org,
+			Door: audit.SignIn, IP: ip, Request: request,
 		})
-		return nil
 	})
 	if err != nil {
 		page.Refuse(w, r, f.Log, err)

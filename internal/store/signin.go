@@ -113,18 +113,20 @@ func standing(status directory.Status, suspended time.Time, seated bool) connect
 	return connection.Deactivated
 }
 
-// SignInFacts loads what connection.Find decides over. It reads no further than the decision can: a known identity needs
-// nothing else.
+// SignInFacts loads what connection.Find decides over. A known identity, which is nearly every sign-in, needs nothing else.
 func (tx *Tx) SignInFacts(ctx context.Context, c connection.Connection, p connection.Person) (connection.Facts, error) {
 	var f connection.Facts
 	if err := tx.identityFacts(ctx, c, p, &f); err != nil || f.Identity != "" {
+		return f, err
+	}
+	if err := tx.addressFacts(ctx, c, p, &f); err != nil {
 		return f, err
 	}
 	var err error
 	if c.Directory != "" {
 		key := c.Settings.Match.Attribute
 		if p.Match != "" {
-			if f.ByKey, err = tx.recordsByKey(ctx, c, key, p.Match); err != nil || len(f.ByKey) > 0 {
+			if f.ByKey, err = tx.recordsByKey(ctx, c, key, p.Match); err != nil {
 				return f, err
 			}
 		}
@@ -141,7 +143,7 @@ func (tx *Tx) SignInFacts(ctx context.Context, c connection.Connection, p connec
 			f.ByEmail[i].Protected = len(e.ProtectedHeld()) > 0
 		}
 	}
-	return f, tx.addressFacts(ctx, c, p, &f)
+	return f, nil
 }
 
 func (tx *Tx) identityFacts(ctx context.Context, c connection.Connection, p connection.Person, f *connection.Facts) error {
@@ -296,18 +298,6 @@ func (tx *Tx) UseIdentity(_ context.Context, identity id.Identity, match string)
 		update identities
 		set last_used = $1, match_value = coalesce($2, match_value)
 		where organization = $3 and id = $4`, micros(tx.now), orNull(match), tx.Organization, identity)
-}
-
-// KeepNote keeps what a person without access wrote to the administrators.
-func (tx *Tx) KeepNote(ctx context.Context, user id.User, note string) error {
-	n, err := tx.exec(ctx, `
-		update users
-		set note = $1, noted_at = $2
-		where organization = $3 and id = $4 and status = 'active'`, note, micros(tx.now), tx.Organization, user)
-	if err == nil && n == 0 {
-		err = noUser(user)
-	}
-	return err
 }
 
 // ConnectionDocument is a discovery document or a key set as last fetched.
