@@ -318,7 +318,7 @@ var units = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time
 
 func (t *duration) fromYAML(d *decoder, n ast.Node, path string) {
 	text := d.text(n, path)
-	v, err := parseDuration(text)
+	v, err := ParseDuration(text)
 	if err != nil {
 		d.fail(path, "%q is not a duration such as 30m, 12h or 14d", text)
 		return
@@ -326,7 +326,8 @@ func (t *duration) fromYAML(d *decoder, n ast.Node, path string) {
 	*t = duration(v)
 }
 
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration reads 30m, 12h, 14d, or several of them: 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
 	var sum time.Duration
 	rest := text
 	for rest != "" {

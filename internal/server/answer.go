@@ -1,0 +1,111 @@
+package server
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/vestibule-id/vestibule/internal/page"
+)
+
+// The faces a request can be for, told apart by its path: they count and answer each in their own form.
+const (
+	faceHealth  = "health"
+	faceSCIM    = "scim"
+	faceAPI     = "api"
+	faceOpenID  = "openid"
+	faceSignIn  = "signin"
+	faceConsole = "console"
+)
+
+// openID are the endpoints that programs call; authorize and end_session are for browsers, and get pages.
+var openID = map[string]bool{
+	"/token": true, "/userinfo": true, "/introspect": true, "/revoke": true, "/jwks": true, "/keys": true,
+}
+
+func faceOf(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "healthz", "readyz", "metrics":
+		return faceHealth
+	case "scim":
+		return faceSCIM
+	case "api", "access":
+		return faceAPI
+	case "signin", "sso":
+		return faceSignIn
+	case "authorize", ".well-known", "end_session", "oauth", "oidc":
+		return faceOpenID
+	}
+	if openID[path] {
+		return faceOpenID
+	}
+	return faceConsole
+}
+
+// failure is a refusal that no face has made: there was no route, no right method, or nothing is served there yet.
+type failure struct {
+	status int
+	title  string
+	said   string // a sentence
+	code   string // shown, and found in the log
+}
+
+var (
+	notFound         = failure{status: http.StatusNotFound, title: "There is nothing here", said: "Nothing is served at this address."}
+	methodNotAllowed = failure{status: http.StatusMethodNotAllowed, title: "Not in this way", said: "This address does not take this method."}
+	internalError    = failure{status: http.StatusInternalServerError, title: "Something went wrong on our side", said: "The request could not be finished. The code leads to the reason in the log."}
+)
+
+// refuse answers in the form of the protocol that is spoken at the path.
+func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, f failure) {
+	said := f.said
+	if f.code != "" {
+		said += " Code: " + f.code + "."
+	}
+	switch face := faceOf(r.URL.Path); {
+	case face == faceSCIM:
+		// RFC 7644 section 3.12; the status is a string there.
+		writeJSON(w, f.status, "application/scim+json", map[string]any{
+			"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:Error"}, "status": strconv.Itoa(f.status), "detail": said,
+		})
+	case face == faceOpenID && openID[r.URL.Path]:
+		writeJSON(w, f.status, "application/json", map[string]any{"error": "server_error", "error_description": said})
+	case face == faceAPI, face == faceOpenID && strings.HasPrefix(r.URL.Path, "/.well-known/"), face == faceHealth:
+		problem := map[string]any{"type": "about:blank", "title": http.StatusText(f.status), "status": f.status, "detail": said}
+		if f.code != "" {
+			problem["code"] = f.code
+		}
+		writeJSON(w, f.status, "application/problem+json", problem)
+	default:
+		page.RefuseWith(w, r, log, f.status, page.Failure{Title: f.title, Said: f.said, Code: f.code})
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, body map[string]any) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a reader who went away is not our error
+}
+
+// mountUnserved answers for what the contract names and this release does not serve: a sentence rather than a 404 that
+// would look like a mistyped address.
+func mountUnserved(r chi.Router, log *slog.Logger) {
+	for pattern, said := range map[string]string{
+		"/saml/idp/metadata":                        "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
+		"/sso/{organization}/{connection}/metadata": "Signing in by SAML is not served yet. The connection is stored and waits for it; OpenID Connect works now.",
+		"/sso/{organization}/{connection}/acs":      "Signing in by SAML is not served yet. The connection is stored and waits for it; OpenID Connect works now.",
+		"/access/v1/evaluation":                     "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/access/v1/evaluations":                    "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/.well-known/authzen-configuration":        "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+	} {
+		r.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			refuse(w, r, log, failure{status: http.StatusNotImplemented, title: "Not served yet", said: said})
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/vestibule-id/vestibule/internal/page"
+)
+
+// metrics is what Prometheus reads. No label holds what a stranger or an organization can make many of.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(v Version, reports *page.Reports) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vestibule_http_requests_total", Help: "Requests answered, by face, method and status.",
+		}, []string{"face", "method", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "vestibule_http_request_duration_seconds", Help: "How long requests took, by face.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"face"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "vestibule_build_info", Help: "Always 1; which program this is stands in the labels.",
+		ConstLabels: prometheus.Labels{"version": v.Version, "commit": v.Commit, "go": v.Go},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.duration, build,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "vestibule_csp_reports_total", Help: "Reports of browsers that a page broke its own content policy.",
+		}, func() float64 { return float64(reports.Count()) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) observe(face, method string, status int, took time.Duration) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(face, method, strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(face).Observe(took.Seconds())
+}

@@ -1,0 +1,139 @@
+// Package server makes one node of everything: the one place where the parts are wired to each other, and where a request
+// comes in before any of them sees it. It gives each request an id and the address it really came from, writes one line
+// about it, counts it, bounds it, and turns a panic into an answer; what the request then means is for the face it reaches.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/vestibule-id/vestibule/internal/console"
+	"github.com/vestibule-id/vestibule/internal/issuing"
+	"github.com/vestibule-id/vestibule/internal/job"
+	"github.com/vestibule-id/vestibule/internal/netguard"
+	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/internal/signin"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// Options are what a node is made of. All are needed but TrustedProxies.
+type Options struct {
+	DB  *store.DB
+	Log *slog.Logger
+	// URL is the public base URL, an origin without a slash at its end.
+	URL string
+	// AllowPrivateNetworks lets outgoing requests reach loopback and private addresses.
+	AllowPrivateNetworks bool
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Version        Version
+}
+
+// Version says which program this is.
+type Version struct{ Version, Commit, Go string }
+
+// Server is a node that is ready to serve.
+type Server struct {
+	handler  http.Handler
+	log      *slog.Logger
+	follow   []func(context.Context) // what runs beside the requests until the node stops
+	draining atomic.Bool
+}
+
+// Bounds of a connection. A request's body has the bound of the face it reaches and never more than maxBody.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	writeTimeout      = 5 * time.Minute // a full read of a large group or audit log is streamed
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	maxBody           = 16 << 20
+)
+
+// How a node stops: readyz says so for a moment while requests are still taken, so that whoever balances can turn away;
+// then what is under way gets its time.
+const (
+	drainNotice = 250 * time.Millisecond
+	drainLimit  = 20 * time.Second
+)
+
+// New wires a node.
+func New(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{log: o.Log}
+	reports := &page.Reports{}
+	metrics := newMetrics(o.Version, reports)
+	guard := netguard.New(netguard.Policy{AllowPrivate: o.AllowPrivateNetworks})
+	provider, err := issuing.New(ctx, issuing.Options{DB: o.DB, URL: o.URL, From: From, Log: o.Log, Stylesheet: page.Stylesheet()})
+	if err != nil {
+		return nil, fmt.Errorf("the OpenID Provider: %w", err)
+	}
+	worker := job.New(o.DB, o.Log)
+	worker.Every("cleanup", time.Hour, func(ctx context.Context) error {
+		_, err := o.DB.Cleanup(ctx)
+		return err
+	})
+	s.follow = []func(context.Context){provider.Follow, worker.Run}
+
+	r := chi.NewRouter()
+	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log), bound(strings.HasPrefix(o.URL, "https://")))
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, notFound) })
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, methodNotAllowed) })
+	r.Get("/healthz", healthz)
+	r.Get("/readyz", s.readyz(o.DB))
+	r.Method(http.MethodGet, "/metrics", metrics.handler())
+	provider.Mount(r)
+	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports}).Mount(r)
+	mountUnserved(r, o.Log)
+	s.handler = r
+	return s, nil
+}
+
+// ServeHTTP serves one request, as a node behind a listener of somebody else's would.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Run serves on the listener until ctx ends, then drains: readyz answers 503, requests under way are finished, and what
+// runs beside them is through. The store stays open; it is closed by whoever opened it.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	for _, f := range s.follow {
+		running.Go(func() { f(beside) })
+	}
+	defer running.Wait()
+	defer stop()
+
+	h := &http.Server{
+		Handler: s, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	h.SetKeepAlivesEnabled(false)
+	notice := time.NewTimer(drainNotice)
+	defer notice.Stop()
+	<-notice.C
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	if err := h.Shutdown(limit); err != nil {
+		return errors.Join(fmt.Errorf("requests were cut off after %s: %w", drainLimit, err), h.Close())
+	}
+	return nil
+}
