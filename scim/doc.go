@@ -29,5 +29,8 @@
 //   - A comparison with a multi-valued complex attribute looks at its "value".
 //   - Removing what is not there succeeds (RFC 7644 section 3.5.2.2 gives such an example for
 //     members, table 9 would say noTarget).
-//   - A PUT that leaves out an attribute with a default keeps what is stored.
+//   - A remove with a value is refused, or, to the dialects that send it, removes those values; it
+//     never empties the attribute.
+//   - A PUT that leaves out an attribute with a default keeps what is stored, and so does a PATCH that
+//     removes it or sets it to null: an inactive user comes back by "active": true and nothing else.
 package scim

@@ -169,9 +169,15 @@ func TestFilter_F23_LimitsStandInFrontOfTheParser(t *testing.T) {
 		"8 KB of brackets": strings.Repeat("a[", 4<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			_, err := ParseFilter(userType(), in, RFC)
-			if took := time.Since(start); took > 10*time.Millisecond {
+			rt := userType()
+			var err error
+			took := time.Hour // the best of some, since a busy machine may pause us
+			for range 10 {
+				start := time.Now()
+				_, err = ParseFilter(rt, in, RFC)
+				took = min(took, time.Since(start))
+			}
+			if took > time.Millisecond {
 				t.Errorf("took %v", took)
 			}
 			if answer(err) != "400 invalidFilter" {

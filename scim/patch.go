@@ -64,6 +64,7 @@ func (p *Patch) Sent() Attributes { return p.sent }
 
 // operation is one step. An operation of the message without a path becomes one step an attribute.
 type operation struct {
+	number int    // of the operation in the message, from 1
 	kind   string // "add", "replace", "remove"; "id" compares value with the resource's id
 	path   Path
 	filter Expr // over the elements of path's attribute, nil for none

@@ -1,11 +1,11 @@
 package scim
 
-import (
-	"reflect"
-	"strconv"
-)
+import "reflect"
 
-func itoa(n int) string { return strconv.Itoa(n) }
+// inOperation says which operation of the message an error is about.
+func inOperation(number int, err *Error) *Error {
+	return Errorf(err.Status, err.Type, "Operation %d: %s", number, err.Detail)
+}
 
 // Apply computes what the resource becomes. It is pure and atomic: current is not touched, and an
 // error means that no operation took place. For a resource type with Rows, current holds none of
@@ -17,10 +17,9 @@ func Apply(rt *ResourceType, current Attributes, p *Patch) (Result, error) {
 	}
 	a.work = clone(map[string]any(current)).(map[string]any)
 	delete(a.work, rt.Rows)
-	for i, o := range p.operations {
+	for _, o := range p.operations {
 		if err := a.run(o); err != nil {
-			err.Detail = "Step " + itoa(i+1) + ": " + err.Detail
-			return Result{}, err
+			return Result{}, inOperation(o.number, err)
 		}
 	}
 	if err := a.finish(); err != nil {

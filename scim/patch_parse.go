@@ -22,7 +22,13 @@ func PatchFrom(rt *ResourceType, raw Attributes, d *Dialect) (*Patch, error) {
 
 type patchParser struct {
 	*writer
-	patch *Patch
+	patch  *Patch
+	number int // of the operation being read, from 1
+}
+
+func (p *patchParser) add(o operation) {
+	o.number = p.number
+	p.patch.operations = append(p.patch.operations, o)
 }
 
 func (p *patchParser) message(raw Attributes) *Error {
@@ -49,9 +55,9 @@ func (p *patchParser) message(raw Attributes) *Error {
 		if !ok {
 			return badRequest(InvalidSyntax, "Operation %d is not an object.", i+1)
 		}
+		p.number = i + 1
 		if err := p.operation(m); err != nil {
-			err.Detail = "Operation " + itoa(i+1) + ": " + err.Detail
-			return err
+			return inOperation(p.number, err)
 		}
 	}
 	return nil
@@ -100,7 +106,7 @@ func (p *patchParser) steps(kind, prefix string, object map[string]any) *Error {
 		value := object[name]
 		switch {
 		case prefix == "" && sameName(name, "id") && p.dialect.Allows(SameID):
-			p.patch.operations = append(p.patch.operations, operation{kind: "id", value: value})
+			p.add(operation{kind: "id", value: value})
 			continue
 		case prefix == "" && (sameName(name, "schemas") || sameName(name, "meta")) && p.forgive(ReadOnlyInPatch):
 			continue
@@ -138,7 +144,7 @@ func (p *patchParser) step(kind, text string, value any) *Error {
 	}
 	if o.path.Attribute == nil {
 		if kind == "remove" || value == nil {
-			p.patch.operations = append(p.patch.operations, operation{kind: "remove", path: o.path})
+			p.add(operation{kind: "remove", path: o.path})
 			return nil
 		}
 		object, ok := value.(map[string]any)
@@ -177,10 +183,15 @@ func (p *patchParser) step(kind, text string, value any) *Error {
 	if o.path.Attribute.Returned == ReturnedNever || leaf.Returned == ReturnedNever {
 		return nil // checked, and now forgotten
 	}
+	// What has a default is never unassigned, so removing it leaves it as it is. Going back to the
+	// default would let a null in a template bring back a person who has left.
+	if _, ok := p.rt.Defaults[o.path.Attribute.Name]; ok && o.kind == "remove" && o.path.Extension == nil {
+		return nil
+	}
 	if o.kind == "remove" && o.value == nil && leaf.Required && (o.filter == nil || o.path.Sub != nil) {
 		return badRequest(Mutability, "%s is required and cannot be removed.", o.path)
 	}
-	p.patch.operations = append(p.patch.operations, o)
+	p.add(o)
 	return nil
 }
 
@@ -371,7 +382,7 @@ func (p *patchParser) rows(o operation, value any) *Error {
 			return nil
 		}
 	}
-	p.patch.operations = append(p.patch.operations, operation{kind: o.kind, path: o.path, rows: change})
+	p.add(operation{kind: o.kind, path: o.path, rows: change})
 	return nil
 }
 

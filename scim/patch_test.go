@@ -164,7 +164,7 @@ func TestApply(t *testing.T) {
 		"unknown part of a value":          {in: `{"op":"add","path":"name","value":{"bogus":7}}`, want: "400 invalidSyntax"},
 		"password is checked, forgotten":   {in: `{"op":"replace","path":"password","value":"s3cret"},{"op":"replace","value":{"password":"s3cret"}},{"op":"remove","path":"password"},{"op":"add","path":"` + urnOwn + `:desk.pin","value":"1"}`, want: same},
 		"password of a wrong type":         {in: `{"op":"replace","path":"password","value":7}`, want: "400 invalidValue"},
-		"removing active is its default":   {in: `{"op":"remove","path":"active"}`, want: same},
+		"removing active keeps it":         {in: `{"op":"remove","path":"active"}`, want: same},
 		"N5 active False":                  {dialect: Entra, in: `{"op":"Replace","path":"active","value":"False"}`, want: with(user + name + title + `"active":false,` + emails), repairs: Repairs{BooleanStrings: 1}},
 		"N9 manager as a string":           {dialect: Entra, in: `{"op":"Add","path":"` + urnENT + `:manager","value":"m2"}`, want: ext(`{"department":"D","manager":{"value":"m2"}}`, ownData), repairs: Repairs{LooseComplex: 1}},
 		"N9 manager as a list":             {dialect: Entra, in: `{"op":"Replace","path":"` + urnENT + `:manager","value":[{"value":"m2","$ref":"https://x/Users/m2"}]}`, want: ext(`{"department":"D","manager":{"value":"m2","$ref":"https://x/Users/m2"}}`, ownData), repairs: Repairs{LooseComplex: 1}},
@@ -234,6 +234,41 @@ func TestApply_X30_FirstValueOfAnExtension(t *testing.T) {
 	want := `{"schemas":["` + UserURN + `","` + urnENT + `"],"userName":"ann","active":true,"` + urnENT + `":{"department":"D2"}}`
 	if got := string(rt.EncodeJSON(res.Attributes)); err != nil || got != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestApply_SilenceDoesNotActivate(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{
+		`{"op":"remove","path":"active"}`, `{"op":"replace","path":"active","value":null}`,
+		`{"op":"replace","value":{"active":null,"title":"x"}}`, `{"op":"add","path":"active","value":null}`, `{"op":"replace","path":"active","value":[]}`,
+	} {
+		for _, d := range Dialects {
+			p, err := ParsePatch(userType(), []byte(operations(in)), d)
+			if err != nil {
+				t.Fatalf("%s: %v", in, err)
+			}
+			res, err := Apply(userType(), Attributes{"userName": "ann", "active": false}, p)
+			if err != nil || res.Attributes["active"] != false {
+				t.Errorf("%s: active is %v, %v", in, res.Attributes["active"], err)
+			}
+		}
+	}
+}
+
+func TestApply_ErrorsNameTheOperation(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"op":"remove","path":"title"},{"op":"remove","path":"userName"}`:                                                        "Operation 2: userName is required and cannot be removed.",
+		`{"op":"replace","value":{"title":"x","nickName":"y"}},{"op":"replace","path":"emails[type eq \"x\"].value","value":"y"}`: "Operation 2: Nothing in emails matches the filter of the path.",
+	} {
+		p, err := ParsePatch(userType(), []byte(operations(in)), RFC)
+		if err == nil {
+			_, err = Apply(userType(), decoded(t, patched()), p)
+		}
+		if got := AsError(err).Detail; got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
 	}
 }
 

@@ -312,7 +312,24 @@ func lower(s string) string {
 	return s
 }
 
-func sameName(a, b string) bool { return len(a) == len(b) && lower(a) == lower(b) }
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		x, y := a[i], b[i]
+		if x >= 'A' && x <= 'Z' {
+			x += 'a' - 'A'
+		}
+		if y >= 'A' && y <= 'Z' {
+			y += 'a' - 'A'
+		}
+		if x != y {
+			return false
+		}
+	}
+	return true
+}
 
 // clip keeps what a client sent from filling an error text.
 func clip(s string) string {

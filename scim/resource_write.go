@@ -88,8 +88,8 @@ func (rt *ResourceType) differ(a, b Attributes) bool {
 	return !bytes.Equal(rt.EncodeJSON(rt.withSchemas(a)), rt.EncodeJSON(rt.withSchemas(b)))
 }
 
-// withSchemas returns the resource with the schemas that it has data of (C-11 of RFC 7643 section 3:
-// a URI that is listed says that its attributes are there).
+// withSchemas returns the resource with the schemas that it has data of, whatever the client listed:
+// RFC 7643 section 3 makes schemas the list of what is in the resource.
 func (rt *ResourceType) withSchemas(a Attributes) Attributes {
 	out := make(Attributes, len(a)+1)
 	for k, v := range a {

@@ -3,6 +3,7 @@ package scim
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -247,7 +248,7 @@ func answer(err error) string {
 	}
 	e := AsError(err)
 	if e.Type == "" {
-		return itoa(e.Status)
+		return strconv.Itoa(e.Status)
 	}
-	return itoa(e.Status) + " " + string(e.Type)
+	return strconv.Itoa(e.Status) + " " + string(e.Type)
 }
