@@ -36,11 +36,25 @@ const install = "Storage is tested on PostgreSQL too. Install its server (Debian
 	"or name a running one: VESTIBULE_TEST_POSTGRES=postgres://admin:password@host/postgres"
 
 // postgresServer is the server all tests of this process share.
+//
+// Making a database takes half a second of file creation, emptying one a few milliseconds. So databases are kept and used
+// again, by later processes too: whoever uses one holds an advisory lock of its name, which ends with its session, and
+// empties it before use.
 type postgresServer struct {
 	address *url.URL      // with the administrator's credential
 	admin   *pgxpool.Pool // few connections, for creating and dropping databases
 	// template is made at the first clone.
-	template func() (string, error)
+	template func() (*template, error)
+
+	mu    sync.Mutex
+	locks *pgx.Conn // holds the locks of this process's databases; guarded by mu
+	using map[string]bool
+}
+
+// template is a migrated database to clone, and the script that makes a used clone like it again.
+type template struct {
+	name  string
+	reset string
 }
 
 var sharedServer = sync.OnceValues(startServer)
@@ -75,7 +89,7 @@ func startServer() (*postgresServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresServer{address: address, admin: admin}
+	s := &postgresServer{address: address, admin: admin, using: map[string]bool{}}
 	s.template = sync.OnceValues(s.makeTemplate)
 	return s, s.prepare()
 }
@@ -108,7 +122,7 @@ func (s *postgresServer) prepare() error {
 				return err
 			}
 		}
-		names, err := conn.Query(ctx, "select datname from pg_database where datname like 'vt\\_%'")
+		names, err := conn.Query(ctx, `select datname from pg_database where datname like 'vt\_%'`)
 		if err != nil {
 			return err
 		}
@@ -117,24 +131,30 @@ func (s *postgresServer) prepare() error {
 			return err
 		}
 		for _, name := range old {
-			made, err := strconv.ParseInt(strings.Split(name, "_")[1], 36, 64)
-			if err == nil && time.Since(time.Unix(made, 0)) > time.Hour {
-				_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
+			parts := strings.Split(name, "_") // vt, when, schema or "empty", random
+			made, err := strconv.ParseInt(parts[1], 36, 64)
+			if err != nil || len(parts) != 4 || parts[2] == fingerprint() || time.Since(time.Unix(made, 0)) < time.Hour {
+				continue
 			}
+			_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
 		}
 		return nil
 	})
 }
 
-// makeTemplate gives a database with the schema, made once for each schema and server.
-func (s *postgresServer) makeTemplate() (string, error) {
-	name := "vestibule_template_" + fingerprint()
-	return name, s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
-		var n int
-		if err := conn.QueryRow(ctx, "select count(*) from pg_database where datname = $1", name).Scan(&n); err != nil || n > 0 {
+// makeTemplate gives a database with the schema, made once for each schema and server. Its comment keeps the script.
+func (s *postgresServer) makeTemplate() (*template, error) {
+	t := &template{name: "vestibule_schema_" + fingerprint()}
+	err := s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
+		const find = `
+			select c.description
+			from pg_database d
+			join pg_shdescription c on c.objoid = d.oid
+			where d.datname = $1`
+		if err := conn.QueryRow(ctx, find, t.name).Scan(&t.reset); !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		work := name + "_work"
+		work := t.name + "_work"
 		for _, sql := range []string{
 			"drop database if exists " + work + " with (force)",
 			"create database " + work + " owner " + role,
@@ -148,29 +168,161 @@ func (s *postgresServer) makeTemplate() (string, error) {
 			return err
 		}
 		db.Close()
-		_, err = conn.Exec(ctx, "alter database "+work+" rename to "+name)
-		return err
+		if t.reset, err = s.resetScript(ctx, work); err != nil {
+			return err
+		}
+		for _, sql := range []string{
+			"comment on database " + work + " is " + quote(t.reset),
+			"alter database " + work + " rename to " + t.name,
+		} {
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	return t, err
 }
 
+// resetScript empties every table and puts back the rows that the migrations themselves made.
+func (s *postgresServer) resetScript(ctx context.Context, database string) (string, error) {
+	conn, err := pgx.Connect(ctx, s.url(database))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	// A table is younger than those it refers to: the youngest is emptied first.
+	found, err := conn.Query(ctx, `
+		select relname
+		from pg_class
+		where relkind = 'r'
+		and relnamespace = 'public'::regnamespace
+		and relname <> 'goose_db_version'
+		order by oid desc`)
+	if err != nil {
+		return "", err
+	}
+	tables, err := pgx.CollectRows(found, pgx.RowTo[string])
+	if err != nil {
+		return "", err
+	}
+	script := "select set_config('vestibule.system', 'on', true);\n"
+	refill := ""
+	for _, table := range tables {
+		script += "delete from " + table + ";\n"
+		var rows *string
+		if err := conn.QueryRow(ctx, "select json_agg(t)::text from "+table+" t").Scan(&rows); err != nil {
+			return "", err
+		}
+		if rows != nil {
+			refill = "insert into " + table + " select * from json_populate_recordset(null::" + table + ", " + quote(*rows) + ");\n" + refill
+		}
+	}
+	return script + refill, nil
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// clone gives the address of a migrated database that only this test uses.
 func (s *postgresServer) clone(t testing.TB) string {
 	t.Helper()
 	template, err := s.template()
 	if err != nil {
 		t.Fatalf("prepare the PostgreSQL template: %v", err)
 	}
-	return s.create(t, " template "+template)
+	name, fresh, err := s.claim(template)
+	if err != nil {
+		t.Fatalf("find a database: %v", err)
+	}
+	t.Cleanup(func() { s.release(t, name) })
+	if fresh {
+		_, err = s.admin.Exec(context.Background(), "create database "+name+" template "+template.name+" owner "+role)
+	} else {
+		err = s.reset(template, name)
+	}
+	if err != nil {
+		t.Fatalf("prepare a database: %v", err)
+	}
+	return s.url(name)
 }
 
+const lockByName = "hashtextextended($1, 7361621)"
+
+// claim takes a database that nobody uses, or the name of a fresh one.
+func (s *postgresServer) claim(template *template) (name string, fresh bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.locks == nil {
+		if s.locks, err = pgx.Connect(ctx, s.address.String()); err != nil {
+			return "", false, err
+		}
+	}
+	rows, err := s.locks.Query(ctx, "select datname from pg_database where datname like 'vt\\_%\\_"+fingerprint()+"\\_%'")
+	if err != nil {
+		return "", false, err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", false, err
+	}
+	names = append(names, databaseName(fingerprint()))
+	for i, name := range names {
+		// A session may take its own lock twice, so what this process uses is known here.
+		if s.using[name] {
+			continue
+		}
+		var free bool
+		if err := s.locks.QueryRow(ctx, "select pg_try_advisory_lock("+lockByName+")", name).Scan(&free); err != nil {
+			return "", false, err
+		}
+		if free {
+			s.using[name] = true
+			return name, i == len(names)-1, nil
+		}
+	}
+	return "", false, errors.New("even a fresh name is taken")
+}
+
+func (s *postgresServer) release(t testing.TB, name string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.using, name)
+	if _, err := s.locks.Exec(context.Background(), "select pg_advisory_unlock("+lockByName+")", name); err != nil {
+		t.Errorf("release the database: %v", err)
+	}
+}
+
+// reset makes a used clone like its template. It undoes no change of the schema: a test that makes one takes an empty
+// database instead (EmptyURL).
+func (s *postgresServer) reset(template *template, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.url(name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	// What is left of a test that crashed may still hold rows.
+	_, err = conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()", name)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, template.reset)
+	return err
+}
+
+func databaseName(of string) string {
+	return fmt.Sprintf("vt_%s_%s_%x", strconv.FormatInt(time.Now().Unix(), 36), of, seal.Random(6))
+}
+
+// empty gives the address of a database without tables, dropped with the test.
 func (s *postgresServer) empty(t testing.TB) string {
 	t.Helper()
-	return s.create(t, "")
-}
-
-func (s *postgresServer) create(t testing.TB, from string) string {
-	t.Helper()
-	name := strings.ToLower(fmt.Sprintf("vt_%s_%x", strconv.FormatInt(time.Now().Unix(), 36), seal.Random(8)))
-	if _, err := s.admin.Exec(context.Background(), "create database "+name+from+" owner "+role); err != nil {
+	name := databaseName("empty")
+	if _, err := s.admin.Exec(context.Background(), "create database "+name+" owner "+role); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
