@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	zoidc "github.com/zitadel/oidc/v3/pkg/oidc"
 )
@@ -35,8 +36,10 @@ const (
 type Error struct {
 	Code        string
 	Description string
-	// Status overrides the HTTP status where the error is answered directly.
-	Status int
+	// Status overrides the HTTP status where the error is answered directly, and RetryAfter says with
+	// it when to come again.
+	Status     int
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Description }

@@ -230,7 +230,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	secret := func(want string) func(string) bool { return func(got string) bool { return got == want } }
+	secret := func(want string) func(context.Context, string) (bool, error) {
+		return func(_ context.Context, got string) (bool, error) {
+			if got == "too often" {
+				return false, &oidc.Error{Code: oidc.InvalidClient, Status: 429, RetryAfter: 20 * time.Second}
+			}
+			return got == want, nil
+		}
+	}
 	all := []string{"authorization_code", "refresh_token", "client_credentials"}
 	o := &owner{
 		codes: map[string]*code{}, access: map[string]*held{}, refresh: map[string]*held{},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -168,7 +169,10 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if ours {
 		p.report(r, err)
 	}
-	if e.Code == InvalidClient {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(1+seconds(e.RetryAfter), 10))
+	}
+	if e.Code == InvalidClient && e.status() == http.StatusUnauthorized {
 		// RFC 6749 section 5.2 demands the challenge when the header was tried; RFC 9110 section
 		// 15.5.2 demands one with every 401.
 		w.Header().Set("WWW-Authenticate", `Basic realm="openid", charset="UTF-8"`)

@@ -256,11 +256,12 @@ func (p *Provider) VerifyClientToken(token string) (ClientToken, error) {
 }
 
 // SignLogoutToken makes the token that tells a client that a session ended (Back-Channel Logout 1.0
-// section 2.4). It lives two minutes, so it is made when it is sent, not when it is queued.
-func (p *Provider) SignLogoutToken(c *Client, subject, session string) (string, error) {
+// section 2.4). It lives two minutes, so it is made when it is sent, not when it is queued; jti names the
+// message, so that one sent twice can be told.
+func (p *Provider) SignLogoutToken(c *Client, subject, session, jti string) (string, error) {
 	now := p.now()
 	return p.keys.Load().sign(c.Algorithm, typLogout, map[string]any{
-		"iss": p.issuer, "aud": c.ID, "sub": subject, "sid": session, "jti": random(),
+		"iss": p.issuer, "aud": c.ID, "sub": subject, "sid": session, "jti": jti,
 		"iat": now.Unix(), "exp": now.Add(LogoutTokenLifetime).Unix(),
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": struct{}{}},
 	})

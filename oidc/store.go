@@ -28,9 +28,10 @@ var ErrNotFound = errors.New("oidc: not found")
 type Client struct {
 	ID   string
 	Name string
-	// CheckSecret compares in constant time. Nil makes the client public: it has no secret, may
-	// not send one, and proves itself by PKCE alone.
-	CheckSecret func(secret string) bool
+	// CheckSecret compares in constant time; an error, an *Error of status 429 for one, is answered as
+	// it is. Nil makes the client public: it has no secret, may not send one, and proves itself by
+	// PKCE alone.
+	CheckSecret func(ctx context.Context, secret string) (bool, error)
 	// RedirectURIs and PostLogoutRedirectURIs are compared byte for byte.
 	RedirectURIs           []string
 	PostLogoutRedirectURIs []string

@@ -206,7 +206,13 @@ func (p *Provider) authenticate(r *http.Request, q params) (*Client, error) {
 		}
 		return client, nil
 	}
-	if secret == "" || !client.CheckSecret(secret) {
+	right := false
+	if secret != "" {
+		if right, err = client.CheckSecret(r.Context(), secret); err != nil {
+			return nil, err
+		}
+	}
+	if !right {
 		return nil, refuse(InvalidClient, "The application is not known or its secret is wrong.")
 	}
 	return client, nil

@@ -161,6 +161,16 @@ func TestToken_077_to_082_WhoCalls(t *testing.T) {
 	}
 }
 
+func TestToken_184_TooManyWrongSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rec := w.post("/token", "grant_type=client_credentials", basic("app", "too often"))
+	refused(t, rec, 429, oidc.InvalidClient)
+	if got := rec.Header().Get("Retry-After"); got != "21" {
+		t.Errorf("Retry-After %q", got)
+	}
+}
+
 func TestToken_079_090_115_TheGate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

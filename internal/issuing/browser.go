@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -155,7 +156,7 @@ func (p *Provider) openWith(ctx context.Context, app application.Application, re
 		if err != nil {
 			return err
 		}
-		out.Code, err = p.open(ctx, tx, app, req, s)
+		out, err = p.open(ctx, tx, app, req, s)
 		return err
 	})
 	if fault.KindOf(err) == fault.Unauthenticated {
@@ -164,22 +165,22 @@ func (p *Provider) openWith(ctx context.Context, app application.Application, re
 	return out, translate(err)
 }
 
+// noAccessPath is where somebody learns that he has no access at all, and can leave a note to those who give it.
+const noAccessPath = "/signin/no-access"
+
 // open makes a code for a session, with its family and its event, if its person has access at all.
-func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session) (string, error) {
+func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session) (oidc.Outcome, error) {
 	effective, err := tx.Access(ctx, s.User)
 	if err != nil {
-		return "", err
+		return oidc.Outcome{}, err
 	}
 	if len(effective.Grants) == 0 {
-		why := effective.Nothing
-		if why == "" {
-			why = "Nobody has given you a role yet."
+		if req.Asks("none") {
+			return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "The person has no access yet."}
 		}
-		return "", &oidc.PageError{
-			Status: http.StatusForbidden, Title: "You have no access yet", Code: "no-access",
-			Message: "You are signed in to " + string(s.Organization) + " as " + s.DisplayName + ", but " + app.Name +
-				" has nothing to show you. " + why + " The administrators of " + string(s.Organization) + " can give you a role.",
-		}
+		return oidc.Outcome{Location: noAccessPath + "?" + url.Values{
+			"organization": {string(tx.Organization)}, "application": {app.Name},
+		}.Encode()}, nil
 	}
 	code, hash := handle(tx.Organization)
 	family := store.Family{
@@ -194,7 +195,7 @@ func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Appli
 		Actor: p.person(ctx, tx.Organization, s.User, s.DisplayName), Action: "application.opened",
 		TargetKind: "application", TargetID: string(app.ID), TargetName: app.Name, User: s.User,
 	})
-	return code, nil
+	return oidc.Outcome{Code: code}, nil
 }
 
 // Resume implements oidc.Browser.
@@ -239,12 +240,7 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 			refusal = &oidc.Error{Code: oidc.LoginRequired, Description: "A new sign-in is asked for."}
 			return nil
 		}
-		code, err := p.open(ctx, in, c.application, req, s)
-		if page, ok := err.(*oidc.PageError); ok { //nolint:errorlint // open returns it as it is; a wrapped one is another's
-			refusal = page
-			return nil
-		}
-		out.Code = code
+		out, err = p.open(ctx, in, c.application, req, s)
 		return err
 	})
 	switch fault.KindOf(err) {

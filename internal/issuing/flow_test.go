@@ -244,15 +244,60 @@ func TestAuthorize_095_HintOfAnotherPerson(t *testing.T) {
 	})
 }
 
-func TestAuthorize_NoAccessAtAllIsSaidHere(t *testing.T) {
+func TestAuthorize_NoAccessAtAllGetsNoCode(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.signIn(northwind, "")
 		w.write(northwind, func(tx *store.Tx) error {
 			return tx.SetCustomAccess(w.ctx, w.user[northwind], true, operator, "")
 		})
-		rec := w.get("/authorize", ask())
-		if rec.Code != 403 || !strings.Contains(rec.Body.String(), "northwind") || !strings.Contains(rec.Body.String(), "no-access") {
-			t.Errorf("got %d %s", rec.Code, rec.Body)
+		sent := func(u *url.URL) {
+			t.Helper()
+			if u.Path != "/signin/no-access" || u.Query().Get("organization") != "northwind" || u.Query().Get("application") != "App" {
+				t.Errorf("sent to %s", u)
+			}
+		}
+		_, q := w.authorize()
+		w.signIn(northwind, q.Get("attempt"))
+		back, _ := url.Parse(w.get("/authorize/resume", q).Header().Get("Location"))
+		sent(back)
+		u, _ := w.authorize()
+		sent(u)
+		if _, q := w.authorize("prompt", "none"); q.Get("error") != oidc.InteractionRequired {
+			t.Errorf("prompt=none: %v", q)
+		}
+	})
+}
+
+func TestToken_184_185_GuessingASecretIsSlowedFromThatAddressAlone(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		guess := func(handler http.Handler, from, secret string) int {
+			q := url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {secret}}
+			r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(q.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Test-From", from)
+			rec := httptest.NewRecorder()
+			handler.ServeHTTP(rec, r)
+			return rec.Code
+		}
+		for i := range 10 {
+			if got := guess(w.handler, "203.0.113.9", fmt.Sprint(i)); got != 401 {
+				t.Fatalf("guess %d: %d", i, got)
+			}
+		}
+		for _, s := range []string{"x", secret} {
+			if got := guess(w.handler, "203.0.113.9", s); got != 429 {
+				t.Errorf("after ten wrong ones: %d, want 429", got)
+			}
+		}
+		_, second := w.start(w.db)
+		if got := guess(second, "203.0.113.9", "x"); got != 429 {
+			t.Errorf("at another node: %d, want 429", got)
+		}
+		if got := guess(w.handler, "192.0.2.1", secret); got != 200 {
+			t.Errorf("from elsewhere: %d, want 200", got)
+		}
+		w.clock.Advance(time.Minute)
+		if got := guess(w.handler, "203.0.113.9", secret); got != 200 {
+			t.Errorf("a minute later: %d, want 200", got)
 		}
 	})
 }
@@ -412,11 +457,11 @@ func TestEndSession_EndsTokensAndTellsApplications(t *testing.T) {
 		}
 		claims := payload(t, m["id_token"])
 		var told url.Values
-		receipt, err := w.node.SendLogout(w.ctx, &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
+		receipt, err := w.node.SendLogout(&http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
 			_ = r.ParseForm()
 			told = r.PostForm
 			return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}}
-		})}, deliveries[0])
+		})})(w.ctx, deliveries[0])
 		if err != nil || string(receipt) != `{"status":200}` {
 			t.Errorf("receipt %s, %v", receipt, err)
 		}

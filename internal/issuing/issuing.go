@@ -58,6 +58,7 @@ type Provider struct {
 	loading sync.Mutex // held while clients or keys are loaded
 	clients atomic.Pointer[clients]
 	keys    atomic.Int64 // the version of the keys in use
+	locked  lockout
 }
 
 // New makes a provider. Where the store holds no signing key yet, it makes the first ones.
@@ -199,7 +200,7 @@ func (p *Provider) protocolClient(a application.Application) *oidc.Client {
 		GrantTypes: a.GrantTypes, Algorithm: a.IDTokenAlgorithm, Origins: a.Origins(),
 	}
 	if !a.Public() {
-		c.CheckSecret = func(secret string) bool { return p.db.Keys.Matches(secret, a.SecretHash) }
+		c.CheckSecret = func(ctx context.Context, secret string) (bool, error) { return p.checkSecret(ctx, a, secret) }
 	}
 	return c
 }

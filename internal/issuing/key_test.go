@@ -1,11 +1,14 @@
 package issuing_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 	"github.com/vestibule-id/vestibule/oidc"
@@ -59,7 +62,31 @@ func TestRotate_111_NextIsAnnouncedThenSignsAndTheOldRetires(t *testing.T) {
 	})
 }
 
-func TestRotate_NodesThatStartTogetherMakeOneKeyEach(t *testing.T) {
+func TestNew_NodesThatStartTogetherOnAnEmptyStoreAgreeOnTheKeys(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		address := storetest.URL(t, kind)
+		w := &world{t: t, ctx: context.Background()}
+		var wg sync.WaitGroup
+		for range 3 {
+			w.db = storetest.OpenURL(t, address)
+			db := w.db
+			wg.Go(func() {
+				if _, err := issuing.New(w.ctx, issuing.Options{DB: db, URL: issuer}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, algorithm := range []string{oidc.ES256, oidc.RS256} {
+			if got := states(w.keys(algorithm)); got != "active" {
+				t.Errorf("%s keys %q", algorithm, got)
+			}
+		}
+	})
+}
+
+func TestReplace_OneNodeSignsForTheOtherUntilTheKeysAreReplaced(t *testing.T) {
 	t.Parallel()
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		clock := storetest.NewClock()

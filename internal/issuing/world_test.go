@@ -2,6 +2,7 @@ package issuing_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
+	"github.com/vestibule-id/vestibule/oidc"
 )
 
 const (
@@ -107,16 +110,41 @@ func newWorld(t *testing.T, clock *storetest.Clock, db *store.DB) *world {
 			return err
 		})
 	}
+	w.must(db.System().Write(w.ctx, func(tx *store.SystemTx) error {
+		for _, k := range someKeys() {
+			der, err := x509.MarshalPKCS8PrivateKey(k.Signer)
+			if err != nil {
+				return err
+			}
+			tx.AddSigningKey(w.ctx, store.SigningKey{
+				ID: k.ID, Algorithm: k.Algorithm, State: string(oidc.KeyActive), Public: "{}", Activates: clock.Now(),
+				Private: db.Keys.Seal("signing-key/"+k.ID, der),
+			})
+		}
+		return nil
+	}))
 	w.node, w.handler = w.start(db)
 	return w
 }
+
+// someKeys are made once: an RSA key takes longer than the rest of a test.
+var someKeys = sync.OnceValue(func() (keys []oidc.Key) {
+	for _, algorithm := range []string{oidc.ES256, oidc.RS256} {
+		k, err := oidc.GenerateKey(algorithm)
+		if err != nil {
+			panic(err)
+		}
+		keys = append(keys, k)
+	}
+	return keys
+})
 
 // start opens another node on a store.
 func (w *world) start(db *store.DB) (*issuing.Provider, http.Handler) {
 	w.t.Helper()
 	node, err := issuing.New(w.ctx, issuing.Options{
 		DB: db, URL: issuer, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		From: func(*http.Request) (string, string) { return "192.0.2.1", "request-1" },
+		From: func(r *http.Request) (string, string) { return r.Header.Get("Test-From"), "request-1" },
 	})
 	w.must(err)
 	r := chi.NewRouter()
