@@ -256,6 +256,32 @@ func TestApply_SilenceDoesNotActivate(t *testing.T) {
 	}
 }
 
+func TestApply_X12_RequiredExtension(t *testing.T) {
+	t.Parallel()
+	rt := UserType(Extension{Schema: EnterpriseUser(), Required: true})
+	current := Attributes{"userName": "ann", "active": true, urnENT: map[string]any{"department": "D"}}
+	for _, in := range []string{`{"op":"remove","path":"` + urnENT + `"}`, `{"op":"remove","path":"` + urnENT + `:department"}`, `{"op":"replace","value":{"` + urnENT + `":null}}`} {
+		p, err := ParsePatch(rt, []byte(operations(in)), RFC)
+		if err == nil {
+			_, err = Apply(rt, current, p)
+		}
+		if answer(err) != "400 mutability" {
+			t.Errorf("%s: got %v", in, err)
+		}
+	}
+}
+
+func TestApply_NewComplexNeedsItsRequiredParts(t *testing.T) {
+	t.Parallel()
+	p, err := ParsePatch(userType(), []byte(operations(`{"op":"add","path":"`+urnOwn+`:desk","value":{"serial":"S"}}`)), RFC)
+	if err == nil {
+		_, err = Apply(userType(), Attributes{"userName": "ann", "active": true}, p)
+	}
+	if answer(err) != "400 invalidValue" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestApply_ErrorsNameTheOperation(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -339,6 +365,8 @@ func TestApply_Members(t *testing.T) {
 		"without a path":                 {in: `{"op":"add","value":{"members":[{"value":"u1"}],"displayName":"G2"}}`, want: []MemberChange{{Op: MembersAdd, Members: u("u1")}}, attrs: `"displayName":"G2"`},
 		"one without a list":             {in: `{"op":"add","path":"members","value":{"value":"u1"}}`, want: []MemberChange{{Op: MembersAdd, Members: u("u1")}}},
 		"by type":                        {in: `{"op":"remove","path":"members[type eq \"Group\"]"}`, want: []MemberChange{{Op: MembersRemoveWhere}}},
+		"by more than type":              {in: `{"op":"remove","path":"members[not (type eq \"User\") and (value sw \"x\" or type pr)]"}`, want: []MemberChange{{Op: MembersRemoveWhere}}},
+		"by display, deep":               {in: `{"op":"remove","path":"members[not (type eq \"User\" or display pr)]"}`, answer: "400 invalidFilter"},
 		"by display":                     {in: `{"op":"remove","path":"members[display eq \"x\"]"}`, answer: "400 invalidFilter"},
 		"adds are joined":                {in: `{"op":"add","path":"members","value":[{"value":"u1"}]},{"op":"add","path":"members","value":[{"value":"u2"},{"value":"u1"}]}`, want: []MemberChange{{Op: MembersAdd, Members: u("u1", "u2")}}},
 		"a replace forgets what was":     {in: `{"op":"add","path":"members","value":[{"value":"u1"}]},{"op":"replace","path":"members","value":[{"value":"u2"}]},{"op":"add","path":"members","value":[{"value":"u3"}]}`, want: []MemberChange{{Op: MembersReplace, Members: u("u2")}, {Op: MembersAdd, Members: u("u3")}}},
