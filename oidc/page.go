@@ -10,7 +10,8 @@ import (
 )
 
 // The few pages shown here: a refusal that must not leave, the question before a sign-out, the word
-// that it is done, and the form that carries an answer by POST. Everything else is the owner's.
+// that it is done, and the form that carries an answer by POST. Everything else is the owner's, and so is
+// their look: Options.Stylesheet, with the classes lobby, card, lead, actions, primary and code-line.
 
 var pages = template.Must(template.New("").Parse(`
 {{define "head"}}<!doctype html>
@@ -18,24 +19,28 @@ var pages = template.Must(template.New("").Parse(`
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
 <title>{{.Title}}</title>
 {{with .Stylesheet}}<link rel="stylesheet" href="{{.}}">{{end}}
 </head>
 <body>
-<main>
+<div class="lobby">
+<main class="card" id="main">
 <h1>{{.Title}}</h1>
 {{end}}
 {{define "foot"}}</main>
+</div>
 </body>
 </html>
 {{end}}
-{{define "message"}}{{template "head" .}}<p>{{.Message}}</p>
-{{with .Code}}<p>Code: <code>{{.}}</code></p>{{end}}
+{{define "message"}}{{template "head" .}}<p class="lead">{{.Message}}</p>
+{{with .Code}}<dl class="code-line"><dt>Code</dt><dd><code>{{.}}</code></dd></dl>{{end}}
 {{template "foot" .}}{{end}}
-{{define "confirm"}}{{template "head" .}}<p>{{.Message}}</p>
+{{define "confirm"}}{{template "head" .}}<p class="lead">{{.Message}}</p>
 <form method="post" action="{{.Action}}">
 {{range $name, $value := .Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">
-{{end}}<button type="submit">Sign out</button>
+{{end}}<p class="actions"><button class="primary wide" type="submit">Sign out</button></p>
 </form>
 {{template "foot" .}}{{end}}
 {{define "form_post"}}<!doctype html>
