@@ -1,6 +1,7 @@
 package issuing_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
@@ -563,6 +565,44 @@ func TestStore_190_HoldsNoTokenInTheClear(t *testing.T) {
 					t.Errorf("the audit log holds the %s: %s", name, line)
 				}
 			}
+		}
+	})
+}
+
+func TestEndSession_179_ConcurrentWithRefreshLeavesNothingAlive(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for range 5 {
+			m := w.tokens()
+			session := id.Session(payload(t, m["id_token"])["sid"].(string))
+			renewal := url.Values{
+				"client_id": {"app"}, "client_secret": {secret}, "grant_type": {"refresh_token"},
+				"refresh_token": {m["refresh_token"].(string)},
+			}
+			var wg sync.WaitGroup
+			var renewed *httptest.ResponseRecorder
+			wg.Go(func() { renewed = w.postTo(w.handler, "/token", renewal) })
+			wg.Go(func() {
+				err := w.db.Write(w.ctx, northwind, func(tx *store.Tx) error {
+					_, err := tx.EndSession(w.ctx, session)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+			tokens := []any{m["access_token"], m["refresh_token"]}
+			if renewed.Code == http.StatusOK {
+				var won map[string]any
+				w.must(json.Unmarshal(renewed.Body.Bytes(), &won))
+				tokens = append(tokens, won["access_token"], won["refresh_token"])
+			}
+			for i, token := range tokens {
+				if got := w.introspect(token)["active"]; got != false {
+					t.Errorf("token %d of %d is alive after the sign-out", i, len(tokens))
+				}
+			}
+			delete(w.browser, "__Host-vestibule_s_northwind")
 		}
 	})
 }
