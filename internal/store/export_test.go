@@ -36,3 +36,12 @@ func NewOrganizationCache(db *DB, load func(ctx context.Context, key string) (st
 }
 
 func (c *cache[T]) Get(ctx context.Context, key string) (T, error) { return c.get(ctx, key) }
+
+// ConstraintColumns gives, by its name on PostgreSQL, the columns SQLite says of each constraint that has a sentence.
+func ConstraintColumns() map[string]string {
+	out := map[string]string{}
+	for _, c := range constraints {
+		out[c.name] = c.columns
+	}
+	return out
+}
