@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
@@ -144,5 +146,85 @@ func TestPoolTransaction_NamesNoStatement(t *testing.T) {
 	})
 	if err != nil || prepared != 0 {
 		t.Errorf("got %d named statements (%v), want none", prepared, err)
+	}
+}
+
+// A restart of the server leaves dead connections in the pool. Reading does not notice; a write is told, since nobody
+// knows whether its commit arrived, unless nothing had been sent yet.
+func TestRead_SurvivesTheLossOfItsConnections(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t, storetest.Postgres)
+	db := storetest.OpenURL(t, url)
+	organization(t, db, "northwind")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { resources(t, db, "northwind") })
+	}
+	wg.Wait()
+	conn, err := pgx.Connect(t.Context(), storetest.AdminURL(t, url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	for range 5 {
+		_, err = conn.Exec(t.Context(), "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resources(t, db, "northwind"); len(got) != 0 {
+			t.Errorf("got %v", got)
+		}
+	}
+}
+
+// A neighbour's migration changes what a prepared statement answers.
+func TestRead_SurvivesAMigrationUnderneath(t *testing.T) {
+	t.Parallel()
+	url := storetest.EmptyURL(t, storetest.Postgres)
+	db := storetest.OpenURL(t, url, storetest.With(func(o *store.Options) { o.Migrate, o.MaxConns = true, 1 }))
+	organization(t, db, "northwind")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	for _, change := range []string{"", "alter table resources add column altitude bigint", "alter table resources alter altitude type text"} {
+		if _, err := conn.Exec(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+			rows, err := tx.Query(t.Context(), "select * from resources where organization = $1", tx.Organization)
+			if err != nil {
+				return err
+			}
+			rows.Close()
+			return rows.Err()
+		})
+		if err != nil {
+			t.Errorf("after %q: %v", change, err)
+		}
+	}
+}
+
+func TestRead_StatementWithoutEndIsStopped(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.Postgres)
+	organization(t, db, "northwind")
+	err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+		if _, err := tx.Exec(t.Context(), "set local statement_timeout = 10"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), "select pg_sleep(60)")
+		return err
+	})
+	if fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("got %v, want it unavailable", err)
+	}
+	var timeout string
+	err = db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+		return tx.Row(t.Context(), "show statement_timeout").Scan(&timeout)
+	})
+	if err != nil || timeout != "20s" {
+		t.Errorf("got a limit of %q (%v), want 20s", timeout, err)
 	}
 }

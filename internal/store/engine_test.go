@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -563,4 +564,33 @@ func TestClose_WhatWaitsIsDoneAndWhatComesIsRefused(t *testing.T) {
 			t.Errorf("%d writes were told they are kept, %d are", done, got)
 		}
 	})
+}
+
+// A caller who leaves takes the statement along, and the connection serves the next one.
+func TestRead_CancelledStatementEnds(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		organization(t, db, "northwind")
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			err := db.Read(ctx, "northwind", func(tx *store.Tx) error {
+				var n int
+				return tx.Row(ctx, `
+					with recursive endless (n) as (
+						select 1
+						union all
+						select 1 - n
+						from endless
+					)
+					select count(*) from endless`).Scan(&n)
+			})
+			cancel()
+			if fault.KindOf(err) != fault.Unavailable {
+				t.Errorf("got %v, want it unavailable", err)
+			}
+			if got := resources(t, db, "northwind"); len(got) != 0 {
+				t.Errorf("got %v", got)
+			}
+		}
+	}, storetest.With(func(o *store.Options) { o.MaxConns = 1 }))
 }

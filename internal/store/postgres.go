@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +31,9 @@ import (
 // maxRetries is how often a transaction runs again after PostgreSQL chose it as the victim of a conflict.
 const maxRetries = 5
 
+// statementTimeout bounds one statement: far longer than any that is served by an index, and shorter than people wait.
+const statementTimeout = 20 * time.Second
+
 type postgresEngine struct {
 	pool      *pgxpool.Pool
 	log       *slog.Logger
@@ -44,6 +51,12 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func
 	config.MaxConns = int32(o.MaxConns)
 	if o.MaxConns == 0 {
 		config.MaxConns = int32(max(16, 4*runtime.GOMAXPROCS(0)))
+	}
+	if !pooled(config) {
+		// A statement that finds no index is stopped instead of holding its connection. A pooler lets no such setting
+		// through; there the database's own must do.
+		config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(statementTimeout.Milliseconds(), 10)
+		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(2*statementTimeout.Milliseconds(), 10)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -153,7 +166,7 @@ func (e *postgresEngine) close() {
 func (e *postgresEngine) transact(ctx context.Context, b binding, fn func(runner) error) error {
 	for try := 0; ; try++ {
 		err := e.once(ctx, b, fn)
-		if err == nil || try == maxRetries || !serialization(err) {
+		if err == nil || try == maxRetries || !passing(err, b.write) {
 			return err
 		}
 		// Jitter, so that the two that met do not meet again.
@@ -187,10 +200,29 @@ func (e *postgresEngine) once(ctx context.Context, b binding, fn func(runner) er
 	return s.commit(ctx)
 }
 
-// serialization reports whether PostgreSQL undid the transaction in favour of another one.
-func serialization(err error) bool {
+// passing reports whether the same transaction may pass when it is run again, and cannot have been committed.
+func passing(err error, write bool) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+	if errors.As(err, &e) {
+		switch e.Code {
+		case "40001", "40P01": // undone in favour of another one
+			return true
+		case "0A000": // a prepared plan no longer fits: a neighbour has migrated; pgx prepares it anew
+			return true
+		}
+	}
+	// The connection was dead (a restart, a failover) before anything was sent, or nothing was to be kept.
+	return pgconn.SafeToRetry(err) || !write && disconnected(err)
+}
+
+// disconnected reports whether the connection was lost.
+func disconnected(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 type statement struct {

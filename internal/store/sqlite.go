@@ -297,7 +297,12 @@ func (e *sqliteEngine) batch(requests []*writeRequest) {
 // everything.
 func (e *sqliteEngine) together(requests []*writeRequest) (answers []error, waiting []*writeRequest, broken error) {
 	if err := e.writer.run("begin immediate"); err != nil {
-		return nil, requests, err
+		// Another process has held the write lock for longer than busyTimeout. Alone nobody would fare better.
+		answers = make([]error, len(requests))
+		for i := range answers {
+			answers[i] = err
+		}
+		return answers, requests, nil
 	}
 	defer func() {
 		if broken != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -88,16 +87,14 @@ func refused(err error) error {
 func unreachable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		// Class 08 connection, 53 resources (too many connections, disk full), 57P shutting down; 40 a conflict that
-		// outlasted every retry; 25006 a standby that takes no writes.
-		switch {
-		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57P"),
-			strings.HasPrefix(pg.Code, "40"), pg.Code == "25006":
+		// Class 08 connection, 53 resources (too many connections, disk full), 57 shutting down or stopped for taking too
+		// long; 40 a conflict that outlasted every retry; 25006 a standby that takes no writes.
+		switch pg.Code[:2] {
+		case "08", "53", "57", "40":
 			return true
 		}
-		return false
+		return pg.Code == "25006"
 	}
 	var connect *pgconn.ConnectError
-	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, errClosed) || sqliteBusy(err)
+	return errors.As(err, &connect) || disconnected(err) || errors.Is(err, errClosed) || sqliteBusy(err)
 }
