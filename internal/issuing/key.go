@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -67,7 +68,8 @@ func plan(keys []store.SigningKey, now time.Time) []turn {
 	return turns
 }
 
-// Rotate does what the keys are due; it is the job's to call, hourly or so, on any node, and does nothing most of the time.
+// Rotate does what the keys are due, and seals anew what an older node key sealed; it is the job's to call, hourly or so, on
+// any node, and does nothing most of the time.
 func (p *Provider) Rotate(ctx context.Context) error {
 	var keys []store.SigningKey
 	err := p.db.System().Read(ctx, func(tx *store.SystemTx) (err error) {
@@ -78,7 +80,8 @@ func (p *Provider) Rotate(ctx context.Context) error {
 		return err
 	}
 	turns := plan(keys, p.db.Now())
-	if len(turns) == 0 {
+	stale := slices.ContainsFunc(keys, func(k store.SigningKey) bool { return !p.db.Keys.Current(k.Private) })
+	if len(turns) == 0 && !stale {
 		return nil
 	}
 	made, err := p.make(turns)
@@ -90,6 +93,9 @@ func (p *Provider) Rotate(ctx context.Context) error {
 		tx.LockSigningKeys(ctx)
 		keys, err := tx.SigningKeys(ctx)
 		if err != nil {
+			return err
+		}
+		if err := p.reseal(ctx, tx, keys); err != nil {
 			return err
 		}
 		for _, t := range plan(keys, tx.Now()) {
@@ -238,23 +244,17 @@ func (p *Provider) refreshKeys(ctx context.Context) error {
 	return nil
 }
 
-// Reseal seals the private keys anew under the node's first key, so that an older one can leave VESTIBULE_KEY.
-func (p *Provider) Reseal(ctx context.Context) error {
-	return p.db.System().Write(ctx, func(tx *store.SystemTx) error {
-		keys, err := tx.SigningKeys(ctx)
+// reseal seals the private keys anew under the node's first key, so that an older one can leave VESTIBULE_KEY.
+func (p *Provider) reseal(ctx context.Context, tx *store.SystemTx, keys []store.SigningKey) error {
+	for _, k := range keys {
+		if p.db.Keys.Current(k.Private) {
+			continue
+		}
+		der, err := p.db.Keys.Open(keyPlace(k.ID), k.Private)
 		if err != nil {
-			return err
+			return fmt.Errorf("signing key %s: %w", k.ID, err)
 		}
-		for _, k := range keys {
-			if p.db.Keys.Current(k.Private) {
-				continue
-			}
-			der, err := p.db.Keys.Open(keyPlace(k.ID), k.Private)
-			if err != nil {
-				return fmt.Errorf("signing key %s: %w", k.ID, err)
-			}
-			tx.ResealSigningKey(ctx, k.ID, p.db.Keys.Seal(keyPlace(k.ID), der))
-		}
-		return nil
-	})
+		tx.ResealSigningKey(ctx, k.ID, p.db.Keys.Seal(keyPlace(k.ID), der))
+	}
+	return nil
 }

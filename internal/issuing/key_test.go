@@ -2,6 +2,7 @@ package issuing_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -9,10 +10,14 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/issuing"
+	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 	"github.com/vestibule-id/vestibule/oidc"
 )
+
+// oldKey is what storetest opens its stores with.
+const oldKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 func (w *world) keys(algorithm string) (out []store.SigningKey) {
 	w.t.Helper()
@@ -105,5 +110,25 @@ func TestReplace_OneNodeSignsForTheOtherUntilTheKeysAreReplaced(t *testing.T) {
 		if got := states(w.keys(oidc.ES256)); got != "active" {
 			t.Errorf("keys after replacing %q", got)
 		}
+	})
+}
+
+func TestRotate_SealsAnewUnderTheFirstNodeKey(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		clock := storetest.NewClock()
+		address := storetest.URL(t, kind)
+		w := newWorld(t, clock, storetest.OpenURL(t, address, storetest.WithClock(clock)))
+		with := func(keys string) *store.DB {
+			ring, err := seal.ParseKeys(keys)
+			w.must(err)
+			return storetest.OpenURL(t, address, storetest.WithClock(clock), storetest.With(func(o *store.Options) { o.Keys = ring }))
+		}
+		fresh := seal.NewKey()
+		if _, err := issuing.New(w.ctx, issuing.Options{DB: with(fresh), URL: issuer}); !errors.Is(err, seal.ErrSealed) {
+			t.Errorf("a node without the old key: %v", err)
+		}
+		w.start(with(fresh + "," + oldKey))
+		w.start(with(fresh))
 	})
 }
