@@ -25,12 +25,20 @@
 //	                                a create is one round trip on PostgreSQL. A violated constraint then surfaces at the
 //	                                commit, already turned into a fault by the constraint's name
 //
-// with $1 placeholders. Times are int64 UTC microseconds (micros(t), fromMicros(n)), JSON columns are read and written as
+//	tx.lastRow, tx.lastQuery        the same for the one statement of a reading transaction: one round trip in all
+//
+// with $1 placeholders. A failed statement fails the transaction, also where the closure overlooks it; while rows are open
+// no other statement runs. On PostgreSQL a writing transaction sees what others commit meanwhile: what must not change
+// between reading and writing is read with tx.d.forUpdate(), compared by its version, held by a constraint, or kept apart
+// with tx.Lock(ctx, name). A reading one sees a single moment on both stores.
+//
+// Times are int64 UTC microseconds (micros(t), fromMicros(n)), JSON columns are read and written as
 // text, booleans as bool, ids as their typed strings. tx.Now() is the time of the transaction. tx.d is the dialect.
 //
 // # Caches
 //
 // Configuration (catalogue, applications, keys, an organization's tree and settings) is cached per node. Writers bump the
-// row in versions (tx.Bump(ctx, "configuration")) or organizations.version (tx.BumpOrganization(ctx)) in their
-// transaction; readers compare at least each second, LISTEN/NOTIFY only makes it sooner. People's state is never cached.
+// row in versions (tx.Bump(ctx, "configuration"), "keys") or organizations.version (tx.BumpOrganization(ctx)) in their
+// transaction. Readers compare the version in the transaction that decides, or ask db.Version, which looks at least each
+// second; LISTEN/NOTIFY only makes it sooner. People's state is never cached.
 package store

@@ -2,33 +2,27 @@ package store_test
 
 import (
 	"context"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
 
-// named caches the organization's name, counting how often it is read.
-func named(db *store.DB, loads *atomic.Int64) *store.Cache {
-	return store.NewOrganizationCache(db, func(ctx context.Context, key string) (name string, err error) {
-		loads.Add(1)
-		err = db.Read(ctx, id.Organization(key), func(tx *store.Tx) error {
-			return tx.LastRow(ctx, "select name from organizations where organization = $1", tx.Organization).Scan(&name)
-		})
-		return name, err
-	})
+func version(t *testing.T, db *store.DB, name string) int64 {
+	t.Helper()
+	v, err := db.Version(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
-func rename(t *testing.T, db *store.DB, o id.Organization, name string) {
+func bump(t *testing.T, db *store.DB, name string) {
 	t.Helper()
-	err := db.Write(t.Context(), o, func(tx *store.Tx) error {
-		tx.Queue("update organizations set name = $1 where organization = $2", name, tx.Organization)
-		tx.BumpOrganization(t.Context())
+	err := db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+		tx.Bump(t.Context(), name)
 		return nil
 	})
 	if err != nil {
@@ -36,80 +30,68 @@ func rename(t *testing.T, db *store.DB, o id.Organization, name string) {
 	}
 }
 
-func TestCache_OwnChangeIsSeenAtOnceAndAnotherNodesSoon(t *testing.T) {
+func TestVersion_OwnChangeIsSeenAtOnceAndAnotherNodesSoon(t *testing.T) {
 	t.Parallel()
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		url := storetest.URL(t, kind)
 		here, there := storetest.OpenURL(t, url), storetest.OpenURL(t, url)
-		organization(t, here, "northwind")
-		organization(t, here, "eastwind")
-		var hereLoads, thereLoads atomic.Int64
-		ours, theirs := named(here, &hereLoads), named(there, &thereLoads)
-		get := func(c *store.Cache, key string) string {
-			t.Helper()
-			v, err := c.Get(t.Context(), key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
+		before, other := version(t, here, "configuration"), version(t, here, "keys")
+		if got := version(t, there, "configuration"); got != before {
+			t.Fatalf("got %d and %d on two nodes", before, got)
 		}
-		if a, b := get(ours, "northwind"), get(theirs, "northwind"); a != "northwind" || b != "northwind" {
-			t.Fatalf("got %q and %q", a, b)
-		}
-		get(ours, "eastwind")
-		rename(t, here, "northwind", "Northwind Traders")
-		if got := get(ours, "northwind"); got != "Northwind Traders" {
-			t.Errorf("got %q after our own change", got)
+		bump(t, here, "configuration")
+		if got := version(t, here, "configuration"); got != before+1 {
+			t.Errorf("got %d after our own change, want %d", got, before+1)
 		}
 		deadline := time.Now().Add(5 * time.Second)
-		for get(theirs, "northwind") != "Northwind Traders" {
+		for version(t, there, "configuration") != before+1 {
 			if time.Now().After(deadline) {
-				t.Fatal("the other node still shows the old name")
+				t.Fatal("the other node still believes the old version")
 			}
 		}
-		get(ours, "eastwind")
-		for range 100 {
-			get(ours, "northwind")
-			get(theirs, "northwind")
+		if got := version(t, here, "keys"); got != other {
+			t.Errorf("got %d for what nobody changed, want %d", got, other)
 		}
-		if a, b := hereLoads.Load(), thereLoads.Load(); a != 3 || b != 2 {
-			t.Errorf("loaded %d times here and %d there, want 3 (two organizations, one change) and 2", a, b)
+		if got := version(t, here, "unheard of"); got != 0 {
+			t.Errorf("got %d for a name nobody ever bumped, want 0", got)
 		}
 	})
 }
 
-func TestCache_ManyWhoWaitShareOneLoad(t *testing.T) {
+func TestVersion_RolledBackChangeChangesNothing(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		release := make(chan struct{})
-		var loads atomic.Int64
-		c := store.NewOrganizationCache(db, func(context.Context, string) (string, error) {
-			loads.Add(1)
-			<-release
-			return "loaded", nil
+		before := version(t, db, "configuration")
+		_ = db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+			tx.Bump(t.Context(), "configuration")
+			return errRefused
 		})
-		organization(t, db, "northwind")
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				if v, err := c.Get(t.Context(), "northwind"); v != "loaded" || err != nil {
-					t.Errorf("got %q, %v", v, err)
-				}
-			})
+		if got := version(t, db, "configuration"); got != before {
+			t.Errorf("got %d, want %d", got, before)
 		}
-		// One who gives up leaves the others their load.
+	})
+}
+
+func TestVersion_WhoeverAsksAfterAChangeSeesIt(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := c.Get(ctx, "northwind"); err == nil {
-			t.Error("a cancelled caller got a value that was not loaded")
+		if _, err := db.Version(ctx, "keys"); err == nil {
+			t.Error("a cancelled caller got a version that was not read")
 		}
-		for loads.Load() == 0 {
-			runtime.Gosched()
-		}
-		close(release)
-		wg.Wait()
-		if got := loads.Load(); got != 1 {
-			t.Errorf("loaded %d times, want once", got)
+		start := version(t, db, "keys")
+		// Reads that began before a change must not be shared with who asks after it.
+		for i := range int64(30) {
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() { version(t, db, "keys") })
+			}
+			bump(t, db, "keys")
+			if got, want := version(t, db, "keys"), start+i+1; got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+			wg.Wait()
 		}
 	})
 }

@@ -261,8 +261,8 @@ func TestTransaction_InsideAnotherOnesClosureFailsLoudly(t *testing.T) {
 			"read":   func() error { return db.Read(t.Context(), "northwind", func(*store.Tx) error { return nil }) },
 			"write":  func() error { return db.Write(t.Context(), "northwind", func(*store.Tx) error { return nil }) },
 			"system": func() error { return db.System().Read(t.Context(), func(*store.SystemTx) error { return nil }) },
-			"cache": func() error {
-				_, err := store.NewOrganizationCache(db, func(context.Context, string) (string, error) { return "", nil }).Get(t.Context(), "northwind")
+			"version": func() error {
+				_, err := db.Version(t.Context(), "configuration")
 				return err
 			},
 		}

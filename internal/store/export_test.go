@@ -1,10 +1,6 @@
 package store
 
-import (
-	"context"
-
-	"github.com/vestibule-id/vestibule/internal/id"
-)
+import "context"
 
 // What the tests of this package, which stand outside it because storetest imports it, may reach.
 
@@ -27,15 +23,6 @@ func (w *work) Query(ctx context.Context, sql string, args ...any) (rows, error)
 }
 
 var ErrNoRows = errNoRows
-
-// Cache is a cache of strings that follow an organization's version.
-type Cache = cache[string]
-
-func NewOrganizationCache(db *DB, load func(ctx context.Context, key string) (string, error)) *Cache {
-	return newCache(db, func(key string) string { return organizationVersion(id.Organization(key)) }, load)
-}
-
-func (c *cache[T]) Get(ctx context.Context, key string) (T, error) { return c.get(ctx, key) }
 
 // ConstraintColumns gives, by its name on PostgreSQL, the columns SQLite says of each constraint that has a sentence.
 func ConstraintColumns() map[string]string {

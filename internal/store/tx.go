@@ -144,7 +144,6 @@ func (tx *Tx) BumpOrganization(_ context.Context) {
 		update organizations
 		set version = version + 1
 		where organization = $1`, tx.Organization)
-	tx.announce(organizationVersion(tx.Organization))
 }
 
 func (w *work) bump(name string) {
@@ -153,11 +152,6 @@ func (w *work) bump(name string) {
 		insert into versions (name, version)
 		values ($1, 1)
 		on conflict (name) do update set version = versions.version + 1`, name)
-	w.announce(name)
-}
-
-// announce makes caches look again, here after the commit and on other nodes by a notification.
-func (w *work) announce(name string) {
 	w.announced = append(w.announced, name)
 	if sql := w.d.notify(); sql != "" {
 		w.queue(sql, name)
