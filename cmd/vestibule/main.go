@@ -22,6 +22,7 @@ import (
 
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Start a node."`
+	Demo    demoCommand    `cmd:"" help:"Start the whole story on this machine, with nothing to configure: a node on a throw-away store, a sample identity provider, a sample application and two companies."`
 	Apply   applyCommand   `cmd:"" help:"Bring the store to what the files declare."`
 	Migrate migrateCommand `cmd:"" help:"Bring the schema of the store up to date."`
 	Token   struct {
