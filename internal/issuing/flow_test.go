@@ -16,6 +16,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/outbox"
+	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 	"github.com/vestibule-id/vestibule/oidc"
@@ -573,7 +574,7 @@ func TestEndSession_179_ConcurrentWithRefreshLeavesNothingAlive(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for range 5 {
 			m := w.tokens()
-			session := id.Session(payload(t, m["id_token"])["sid"].(string))
+			held := id.Session(payload(t, m["id_token"])["sid"].(string))
 			renewal := url.Values{
 				"client_id": {"app"}, "client_secret": {secret}, "grant_type": {"refresh_token"},
 				"refresh_token": {m["refresh_token"].(string)},
@@ -583,7 +584,7 @@ func TestEndSession_179_ConcurrentWithRefreshLeavesNothingAlive(t *testing.T) {
 			wg.Go(func() { renewed = w.postTo(w.handler, "/token", renewal) })
 			wg.Go(func() {
 				err := w.db.Write(w.ctx, northwind, func(tx *store.Tx) error {
-					_, err := tx.EndSession(w.ctx, session)
+					_, err := tx.EndSession(w.ctx, held)
 					return err
 				})
 				if err != nil {
@@ -605,4 +606,24 @@ func TestEndSession_179_ConcurrentWithRefreshLeavesNothingAlive(t *testing.T) {
 			delete(w.browser, "__Host-vestibule_s_northwind")
 		}
 	})
+}
+
+func TestAttempt_SignInReadsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	age := int64(60)
+	request, err := json.Marshal(oidc.AuthorizeRequest{
+		ClientID: "app", LoginHint: "mia@northwind.example", Organization: "northwind", Connection: "corp",
+		Prompt: []string{"login"}, MaxAge: &age,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := session.Attempt{Request: request}.Hints()
+	want := session.Hints{
+		Application: "app", LoginHint: "mia@northwind.example", Organization: "northwind", Connection: "corp",
+		Prompt: []string{"login"}, MaxAge: &age,
+	}
+	if d := cmp.Diff(got, want); err != nil || d != "" {
+		t.Errorf("%v, hints, got - want +\n%s", err, d)
+	}
 }

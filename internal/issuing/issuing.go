@@ -11,6 +11,8 @@
 // both halves compare the browser's cookie with the row (a callback opened in another browser is how an attacker collects
 // a victim's code).
 //
+// Applications are declared by the operator, so nobody is asked for consent and prompt=consent is met as it stands.
+//
 // Authorizing is recorded as the event application.opened, a replay as token.replayed, a revocation as token.revoked, a
 // sign-out as session.ended. Redeeming a code and renewing a token write no event of their own: they change nobody's
 // access, and their authorization is on record.

@@ -1,7 +1,6 @@
 package issuing
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -9,32 +8,9 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/application"
-	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
-	"github.com/vestibule-id/vestibule/oidc"
 )
-
-func TestTranslate_EveryKindHasAnAnswer(t *testing.T) {
-	t.Parallel()
-	want := map[fault.Kind]string{
-		fault.Invalid: oidc.InvalidRequest, fault.Stale: oidc.InvalidRequest, fault.Unsupported: oidc.InvalidRequest,
-		fault.TooLarge: oidc.InvalidRequest, fault.Unauthenticated: oidc.InvalidGrant, fault.NotFound: oidc.InvalidGrant,
-		fault.Gone: oidc.InvalidGrant, fault.Conflict: oidc.InvalidGrant, fault.Forbidden: oidc.AccessDenied,
-		fault.TooMany: oidc.TemporarilyUnavailable, fault.Unavailable: oidc.TemporarilyUnavailable, fault.Internal: "",
-	}
-	for _, kind := range fault.Kinds {
-		err := translate(fmt.Errorf("around: %w", fault.New(kind, "said to people")))
-		var said *oidc.Error
-		got := ""
-		if errors.As(err, &said) {
-			got = said.Code
-		}
-		if got != want[kind] {
-			t.Errorf("%s: %q, want %q", kind, got, want[kind])
-		}
-	}
-}
 
 func TestClaims_OverageLeavesTheListsOutWhole(t *testing.T) {
 	t.Parallel()
