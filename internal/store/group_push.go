@@ -114,7 +114,10 @@ func (p *Push) lockGroup(ctx context.Context, group string, check Check) (res *s
 	err = p.tx.queryRow(ctx, `
 		select g.version, g.created, g.modified, g.document, exists (
 			with recursive outer_groups (id) as (
-				select $3
+				select x.id
+				from groups x
+				where x.organization = $1
+					and x.id = $3
 				union
 				select m.group_id
 				from outer_groups

@@ -1,0 +1,4 @@
+package provisioning
+
+// ToSCIM is the translation under test.
+var ToSCIM = toSCIM
