@@ -94,6 +94,9 @@ func (tx *Tx) leaveClaimed(ctx context.Context, actor audit.Actor, user id.User,
 
 // groupsNamed loads the groups of the connection and of its directory that any of the values may name.
 func (tx *Tx) groupsNamed(ctx context.Context, c connection.Connection, values []string) ([]directory.Group, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
 	keys := make([]string, len(values))
 	for i, v := range values {
 		keys[i] = scim.Fold(v)
