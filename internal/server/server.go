@@ -18,11 +18,13 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/vestibule-id/vestibule/internal/adminapi"
 	"github.com/vestibule-id/vestibule/internal/console"
 	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/job"
 	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/internal/provisioning"
 	"github.com/vestibule-id/vestibule/internal/signin"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -95,9 +97,31 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	provider.Mount(r)
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
 	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports}).Mount(r)
+	r.Handle("/scim/*", provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller}))
+	r.Mount("/api/v1", lazily(func() http.Handler {
+		api := chi.NewRouter()
+		(&adminapi.API{DB: o.DB, Log: o.Log, From: From}).Mount(api)
+		return api
+	}))
 	mountUnserved(r, o.Log)
 	s.handler = r
 	return s, nil
+}
+
+// lazily makes a handler at its first request: the admin API describes itself by reflection, which is most of a start's time
+// and nothing that a node needs to take its first push or sign-in.
+func lazily(build func() http.Handler) http.Handler {
+	handler := sync.OnceValue(build)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The handler is a router of its own and reads the whole path.
+		handler().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, (*chi.Context)(nil))))
+	})
+}
+
+// caller is From in the order that provisioning asks for it.
+func caller(r *http.Request) (request, ip string) {
+	ip, request = From(r)
+	return request, ip
 }
 
 // ServeHTTP serves one request, as a node behind a listener of somebody else's would.
