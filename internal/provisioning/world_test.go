@@ -275,3 +275,14 @@ func (w *world) seatLimit(limit int64) {
 	}))
 }
 
+
+// events gives northwind's audit log, newest first.
+func (w *world) events() []audit.Event {
+	w.t.Helper()
+	var events []audit.Event
+	w.read("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
+		events, err = tx.Events(ctx, store.AuditFilter{Limit: 1000})
+		return err
+	})
+	return events
+}
