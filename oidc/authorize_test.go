@@ -1,6 +1,8 @@
 package oidc_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -181,7 +183,9 @@ func TestAuthorize_088_FormPostEscapesAndAdmitsOnlyItsScript(t *testing.T) {
 		t.Errorf("%d scripts, want ours alone", got)
 	}
 	csp := rec.Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'sha256-", "form-action https://app.example", "frame-ancestors 'none'"} {
+	sum := sha256.Sum256([]byte(doc.Find("script").Text()))
+	script := "script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	for _, want := range []string{"default-src 'none'", script, "form-action https://app.example", "frame-ancestors 'none'"} {
 		if !strings.Contains(csp, want) {
 			t.Errorf("Content-Security-Policy %q lacks %q", csp, want)
 		}

@@ -85,7 +85,7 @@ func (p *Provider) render(w http.ResponseWriter, r *http.Request, status int, na
 	_, _ = w.Write(body.Bytes())
 }
 
-const plainPolicy = "style-src 'self'; form-action 'none'"
+const plainPolicy = "style-src 'self'; img-src 'self'; form-action 'none'"
 
 // errorPage words a protocol error for the person who meets it; the code is for who helps them.
 func errorPage(e *Error) *PageError {
@@ -127,7 +127,7 @@ func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request, t logou
 	if t.client != nil {
 		message = t.client.Name + " asks to sign you out. You would be signed out here and of every application you opened from here."
 	}
-	policy := "style-src 'self'; form-action 'self'"
+	policy := "style-src 'self'; img-src 'self'; form-action 'self'"
 	if t.location != "" {
 		policy += " " + originOf(t.location)
 	}
