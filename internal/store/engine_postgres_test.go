@@ -228,3 +228,34 @@ func TestRead_StatementWithoutEndIsStopped(t *testing.T) {
 		t.Errorf("got a limit of %q (%v), want 20s", timeout, err)
 	}
 }
+
+// What only queues needs no begin and no commit, and still stands or falls as one, also where its end fails.
+func TestWrite_PipelinedTransactionFailsAsOne(t *testing.T) {
+	t.Parallel()
+	url := storetest.EmptyURL(t, storetest.Postgres)
+	db := storetest.OpenURL(t, url, storetest.With(func(o *store.Options) { o.Migrate = true }))
+	organization(t, db, "northwind")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), "create table deferred (id bigint, constraint once unique (id) deferrable initially deferred)"); err != nil {
+		t.Fatal(err)
+	}
+	for name, twice := range map[string]bool{"kept": false, "undone": true} {
+		err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+			tx.Queue(insertResource, tx.Organization, name)
+			if twice {
+				tx.Queue("insert into deferred (id) values (1), (1)")
+			}
+			return nil
+		})
+		if twice != (fault.KindOf(err) == fault.Conflict) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if got := resources(t, db, "northwind"); len(got) != 1 || got[0] != "kept" {
+		t.Errorf("got %v, want what was kept", got)
+	}
+}

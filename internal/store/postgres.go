@@ -22,7 +22,9 @@ import (
 )
 
 // The PostgreSQL engine. A transaction's beginning and its binding to an organization travel with its first statement, and
-// what it queues travels with the next one or with the commit, so that a closure that only queues is one round trip.
+// what it queues travels with the next one or with the commit. A closure that only queues, or only reads one last row, is
+// one round trip and needs neither begin nor commit: what is pipelined up to one synchronization is one transaction of
+// its own (PostgreSQL's protocol, "Pipelining").
 //
 // Writing transactions run at READ COMMITTED: what must not change between reading and writing is read with
 // dialect.forUpdate, compared by its version, held by a constraint, or kept apart with Tx.Lock. Reading ones see one
@@ -241,10 +243,11 @@ type postgresSession struct {
 	failure error
 }
 
-func (s *postgresSession) last() { s.single = !s.b.write }
+func (s *postgresSession) last() { s.single = !s.b.write && !s.begun }
 
-// batch starts a batch with what must come before the next statement, and says how many results to skip.
-func (s *postgresSession) batch() (*pgx.Batch, int, error) {
+// batch starts a batch with what must come before the next statement, and says how many results to skip. Whole says that
+// the batch will be the whole transaction.
+func (s *postgresSession) batch(whole bool) (*pgx.Batch, int, error) {
 	switch {
 	case s.over:
 		return nil, 0, errOver
@@ -255,17 +258,19 @@ func (s *postgresSession) batch() (*pgx.Batch, int, error) {
 	}
 	batch := &pgx.Batch{}
 	if !s.begun {
-		begin := "begin isolation level repeatable read read only"
-		if s.b.write {
-			begin = "begin"
+		if !whole {
+			begin := "begin isolation level repeatable read read only"
+			if s.b.write {
+				begin = "begin"
+			}
+			batch.Queue(begin)
+			s.begun = true
 		}
-		batch.Queue(begin)
 		if s.b.system {
 			batch.Queue("select set_config('vestibule.system', 'on', true)")
 		} else {
 			batch.Queue("select set_config('vestibule.organization', $1, true)", string(s.b.organization))
 		}
-		s.begun = true
 	}
 	for _, st := range s.pending {
 		batch.Queue(st.sql, st.args...)
@@ -293,14 +298,11 @@ func (s *postgresSession) skip(results pgx.BatchResults, n int) error {
 }
 
 func (s *postgresSession) query(ctx context.Context, sql string, args []any) (rows, error) {
-	batch, before, err := s.batch()
+	batch, before, err := s.batch(s.single)
 	if err != nil {
 		return nil, err
 	}
 	batch.Queue(sql, args...)
-	if s.single {
-		batch.Queue("commit")
-	}
 	results := s.conn.SendBatch(ctx, batch)
 	if err := s.skip(results, before); err != nil {
 		return nil, err
@@ -310,13 +312,13 @@ func (s *postgresSession) query(ctx context.Context, sql string, args []any) (ro
 		_ = results.Close()
 		return nil, s.fail(err)
 	}
-	s.open = &postgresRows{Rows: r, s: s, results: results, single: s.single}
+	s.open = &postgresRows{Rows: r, s: s, results: results}
 	s.single = false
 	return s.open, nil
 }
 
 func (s *postgresSession) exec(ctx context.Context, sql string, args []any) (int64, error) {
-	batch, before, err := s.batch()
+	batch, before, err := s.batch(false)
 	if err != nil {
 		return 0, err
 	}
@@ -348,17 +350,19 @@ func (s *postgresSession) commit(ctx context.Context) error {
 	if len(s.pending) == 0 && !s.begun {
 		return nil
 	}
-	batch, before, err := s.batch()
+	batch, n, err := s.batch(s.b.write)
 	if err != nil {
 		return err
 	}
-	batch.Queue("commit")
+	if s.begun {
+		batch.Queue("commit")
+		n++
+	}
 	results := s.conn.SendBatch(ctx, batch)
-	if err := s.skip(results, before); err != nil {
+	if err := s.skip(results, n); err != nil {
 		return err
 	}
-	_, err = results.Exec()
-	if err = errors.Join(err, results.Close()); err != nil {
+	if err := results.Close(); err != nil {
 		return s.fail(err)
 	}
 	s.begun = false
@@ -382,7 +386,6 @@ type postgresRows struct {
 	pgx.Rows
 	s       *postgresSession
 	results pgx.BatchResults
-	single  bool
 	err     error
 }
 
@@ -393,12 +396,7 @@ func (r *postgresRows) Close() {
 	}
 	r.s.open = nil
 	r.Rows.Close()
-	err := r.Rows.Err()
-	if err == nil && r.single {
-		_, err = r.results.Exec()
-		r.s.begun = false
-	}
-	if r.err = errors.Join(err, r.results.Close()); r.err != nil {
+	if r.err = errors.Join(r.Rows.Err(), r.results.Close()); r.err != nil {
 		_ = r.s.fail(r.err)
 	}
 }
