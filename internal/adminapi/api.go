@@ -9,6 +9,7 @@ package adminapi
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -45,8 +46,10 @@ func (a *API) Mount(r chi.Router) {
 		config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 		// A filter with a slip in its name must not list everything as if it had matched.
 		config.RejectUnknownQueryParameters = true
+		r.NotFound(refuse(http.StatusNotFound, "The admin API has nothing at this address."))
+		r.MethodNotAllowed(refuse(http.StatusMethodNotAllowed, "This address does not take this method."))
 		api := humachi.New(r, config)
-		api.UseMiddleware(a.authenticate(api))
+		api.UseMiddleware(a.authenticate)
 		for _, register := range []func(huma.API){
 			a.organizations, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
 		} {
@@ -65,50 +68,52 @@ func actorOf(ctx context.Context) audit.Actor {
 
 // authenticate takes a bearer token from the Authorization header alone: one in the address would stand in logs (RFC 6750
 // section 5.3).
-func (a *API) authenticate(api huma.API) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		r, w := humachi.Unwrap(ctx)
-		w.Header().Set("Cache-Control", "no-store")
-		secret, sent := bearer(r)
-		var token store.APIToken
-		var stale bool
-		err := fault.New(fault.Unauthenticated, "This call wants an API token: Authorization: Bearer TOKEN.")
-		challenge := `Bearer realm="vestibule"` // without a credential there is no error code (RFC 6750 section 3.1)
-		var failure error = err
-		if sent {
-			failure = a.DB.System().Read(ctx.Context(), func(tx *store.SystemTx) (err error) {
-				token, stale, err = tx.APIToken(ctx.Context(), secret)
-				return err
-			})
-			challenge += `, error="invalid_token"`
-		}
-		ip, request := a.From(r)
-		actor := audit.Actor{
-			Kind: audit.ActorOperator, ID: string(token.ID), Name: "API token " + token.Name, Door: audit.API, IP: ip, Request: request,
-		}
-		ctx = huma.WithValue(ctx, actorKey{}, actor)
-		if failure == nil && stale {
-			failure = a.DB.System().Write(ctx.Context(), func(tx *store.SystemTx) error {
-				return tx.TouchAPIToken(ctx.Context(), token.ID)
-			})
-		}
-		if failure != nil {
-			p := a.problem(ctx.Context(), failure)
-			if p.Status == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", challenge)
-			}
-			write(api, ctx, p)
-			return
-		}
-		next(ctx)
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+	r, w := humachi.Unwrap(ctx)
+	w.Header().Set("Cache-Control", "no-store")
+	secret, sent := bearer(r)
+	var token store.APIToken
+	var stale bool
+	challenge := `Bearer realm="vestibule"` // without a credential there is no error code (RFC 6750 section 3.1)
+	var failure error = fault.New(fault.Unauthenticated, "This call wants an API token: Authorization: Bearer TOKEN.")
+	if sent {
+		failure = a.DB.System().Read(ctx.Context(), func(tx *store.SystemTx) (err error) {
+			token, stale, err = tx.APIToken(ctx.Context(), secret)
+			return err
+		})
+		challenge += `, error="invalid_token"`
 	}
+	ip, request := a.From(r)
+	actor := audit.Actor{
+		Kind: audit.ActorOperator, ID: string(token.ID), Name: "API token " + token.Name, Door: audit.API, IP: ip, Request: request,
+	}
+	ctx = huma.WithValue(ctx, actorKey{}, actor)
+	if failure == nil && stale {
+		failure = a.DB.System().Write(ctx.Context(), func(tx *store.SystemTx) error {
+			return tx.TouchAPIToken(ctx.Context(), token.ID)
+		})
+	}
+	if failure != nil {
+		p := a.problem(ctx.Context(), failure)
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", challenge)
+		}
+		write(w, p)
+		return
+	}
+	next(ctx)
 }
 
-// write answers a problem outside of a handler.
-func write(api huma.API, ctx huma.Context, p *Problem) {
-	ctx.SetHeader("Content-Type", p.ContentType(""))
-	ctx.SetStatus(p.Status)
-	_ = api.Marshal(ctx.BodyWriter(), "application/json", p) // a caller who went away is not our error
+// refuse answers where no call is.
+func refuse(status int, detail string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { write(w, newProblem(status, detail)) }
+}
+
+// write answers a problem outside of a call.
+func write(w http.ResponseWriter, p *Problem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // a caller who went away is not our error
 }
 
 // bearer gives the token of the request; the scheme's name is read in any case (RFC 9110 section 11.1). Two headers are
@@ -126,6 +131,12 @@ func bearer(r *http.Request) (string, bool) {
 // handle registers a call, with the one translation of its errors.
 func handle[I, O any](a *API, api huma.API, op huma.Operation, fn func(ctx context.Context, in *I) (*O, error)) {
 	op.Errors = append(op.Errors, http.StatusUnauthorized)
+	if strings.Contains(op.Path, "{") {
+		op.Errors = append(op.Errors, http.StatusNotFound)
+	}
+	if op.Method != http.MethodGet {
+		op.Errors = append(op.Errors, http.StatusForbidden, http.StatusConflict)
+	}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {

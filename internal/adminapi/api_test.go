@@ -161,6 +161,10 @@ func (c *caller) ids(path string) []string {
 func TestAuthenticate_OnlyAnAPITokenInTheHeaderOpens(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c *caller) {
+		for call, want := range map[string]int{"GET /api/v1/nothing": 404, "PATCH " + northwind + "/users": 405, "GET /api/v1": 404} {
+			method, path, _ := strings.Cut(call, " ")
+			c.want(want, method, path, "")
+		}
 		for name, test := range map[string]struct {
 			path, header string
 			challenge    string
