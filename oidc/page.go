@@ -87,9 +87,13 @@ func (p *Provider) render(w http.ResponseWriter, r *http.Request, status int, na
 
 const plainPolicy = "style-src 'self'; img-src 'self'; form-action 'none'"
 
-// errorPage words a protocol error for the person who meets it; the code is for who helps them.
+// errorPage words a protocol error for the person who meets it, who can do nothing about it but tell
+// somebody.
 func errorPage(e *Error) *PageError {
-	return &PageError{Status: e.status(), Title: "This request cannot be answered", Message: e.Description}
+	return &PageError{
+		Status: e.status(), Title: "This request cannot be answered",
+		Message: e.Description + " Go back and try again; if it happens again, tell whoever runs the application.",
+	}
 }
 
 func (p *Provider) page(w http.ResponseWriter, r *http.Request, e *PageError) {
