@@ -336,10 +336,10 @@ func (tx *Tx) SeatWaiting(ctx context.Context, actor audit.Actor) error {
 		return nil
 	}
 	seated, err := collect[directory.User](tx.query(ctx, `
-		update users as u
+		update users
 		set seated = true
-		where u.organization = $1
-			and u.id in (
+		where organization = $1
+			and id in (
 				select w.id
 				from users w
 				where w.organization = $1
@@ -347,7 +347,10 @@ func (tx *Tx) SeatWaiting(ctx context.Context, actor audit.Actor) error {
 					and w.status = 'active'
 				order by w.id
 				limit $2)
-		returning `+userColumns, tx.Organization, free))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+		returning id, user_name, display_name`, tx.Organization, free))(func(s scanner) (u directory.User, err error) {
+		err = s.Scan(&u.ID, &u.UserName, &u.DisplayName)
+		return u, err
+	})
 	if err != nil {
 		return fmt.Errorf("give free seats: %w", err)
 	}
