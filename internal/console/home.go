@@ -150,7 +150,9 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Recent = eventLines(v.frame, events)
+		if o.Recent, err = eventLines(v, tx, events); err != nil {
+			return nil, err
+		}
 	}
 	return overviewPage(o), nil
 }

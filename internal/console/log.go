@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type eventLine struct {
 	Action  string // as it is filtered
 	Target  string
 	User    id.User
+	Whom    string // the user's name, where the event is about something of theirs
 	Refused bool
 	Code    string
 	Reason  string
@@ -38,17 +40,31 @@ type eventLine struct {
 	After   string
 }
 
-func eventLines(f *frame, events []audit.Event) []eventLine {
+func eventLines(v *visit, tx *store.Tx, events []audit.Event) ([]eventLine, error) {
+	var users []id.User
+	for _, e := range events {
+		if e.User != "" && !slices.Contains(users, e.User) {
+			users = append(users, e.User)
+		}
+	}
+	names, err := tx.UserNames(v.ctx, users)
+	if err != nil {
+		return nil, err
+	}
 	var out []eventLine
 	for _, e := range events {
-		out = append(out, eventLine{
-			ID: e.ID, At: f.when(time.UnixMicro(e.At), ""), Actor: either(e.Actor.Name, e.Actor.ID, "Vestibule"), Kind: string(e.Actor.Kind),
+		line := eventLine{
+			ID: e.ID, At: v.when(time.UnixMicro(e.At), ""), Actor: either(e.Actor.Name, e.Actor.ID, "Vestibule"), Kind: string(e.Actor.Kind),
 			Act: words(e.Action), Action: e.Action, Target: either(e.TargetName, e.TargetID), User: e.User,
 			Refused: e.Outcome == audit.Refused, Code: e.Code, Reason: e.Reason, IP: e.Actor.IP, Door: string(e.Actor.Door),
 			Request: e.Actor.Request, Before: pretty(e.Before), After: pretty(e.After),
-		})
+		}
+		if e.TargetKind != "user" || line.Target == "" {
+			line.Whom = either(names[e.User], string(e.User))
+		}
+		out = append(out, line)
 	}
-	return out
+	return out, nil
 }
 
 // words says an action as a person would: "grant.given" is "Grant given".
@@ -154,7 +170,9 @@ func (c *Console) log(v *visit, tx *store.Tx) (templ.Component, error) {
 		events = events[:eventsPerPage]
 		l.Next = string(v.at("audit")) + shown.address("before", string(events[eventsPerPage-1].ID))
 	}
-	l.Events = eventLines(v.frame, events)
+	if l.Events, err = eventLines(v, tx, events); err != nil {
+		return nil, err
+	}
 	known := shown.Action == ""
 	for _, o := range objects {
 		o.Chosen = o.Value == shown.Action

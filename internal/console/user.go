@@ -474,8 +474,8 @@ func (c *Console) userActivity(v *visit, tx *store.Tx) (templ.Component, error) 
 		events = events[:eventsPerPage]
 		a.Next = string(p.at("activity", "before", string(events[eventsPerPage-1].ID)))
 	}
-	a.Events = eventLines(v.frame, events)
-	return userActivityPage(a), nil
+	a.Events, err = eventLines(v, tx, events)
+	return userActivityPage(a), err
 }
 
 // act is something an administrator can do to a user: what it is called, what follows from it, and how it is done.

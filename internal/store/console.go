@@ -231,3 +231,27 @@ func (tx *Tx) SessionsOf(ctx context.Context, user id.User) ([]sessions.Session,
 	}
 	return list, nil
 }
+
+// UserNames gives the names of users by their ids, those of deleted ones too.
+func (tx *Tx) UserNames(ctx context.Context, users []id.User) (map[id.User]string, error) {
+	names := map[id.User]string{}
+	if len(users) == 0 {
+		return names, nil
+	}
+	in, args := placeholders(2, users)
+	_, err := collect[struct{}](tx.query(ctx, `
+		select id, case when display_name <> '' then display_name else user_name end
+		from users
+		where organization = $1
+			and id in (`+in+`)`, append([]any{tx.Organization}, args...)...))(func(s scanner) (none struct{}, err error) {
+		var u id.User
+		var name string
+		err = s.Scan(&u, &name)
+		names[u] = name
+		return none, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the names of users: %w", err)
+	}
+	return names, nil
+}
