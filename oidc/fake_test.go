@@ -38,6 +38,7 @@ type owner struct {
 	refresh  map[string]*held
 	attempts map[string]oidc.AuthorizeRequest
 	signedIn bool
+	session  string
 	ended    []string
 	now      time.Time
 	made     int
@@ -117,7 +118,7 @@ func (o *owner) Sessions(context.Context, *http.Request) ([]oidc.BrowserSession,
 	if !o.signedIn {
 		return nil, nil
 	}
-	return []oidc.BrowserSession{{ID: "session", Subject: "person"}}, nil
+	return []oidc.BrowserSession{{ID: o.session, Subject: "person"}}, nil
 }
 
 func (o *owner) End(_ context.Context, _ *http.Request, sessions []oidc.BrowserSession) ([]*http.Cookie, error) {
@@ -241,7 +242,7 @@ func newWorld(t testing.TB) *world {
 	all := []string{"authorization_code", "refresh_token", "client_credentials"}
 	o := &owner{
 		codes: map[string]*code{}, access: map[string]*held{}, refresh: map[string]*held{},
-		attempts: map[string]oidc.AuthorizeRequest{}, signedIn: true,
+		attempts: map[string]oidc.AuthorizeRequest{}, signedIn: true, session: "session",
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		clients: map[string]*oidc.Client{
 			"app": {

@@ -90,8 +90,8 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) {
 			http.SetCookie(w, c)
 		}
 	}
-	if target.location == "" {
-		p.signedOut(w, r)
+	if target.location == "" || confirmed {
+		p.signedOut(w, r, target.location)
 		return
 	}
 	w.Header().Set("Location", target.location)

@@ -74,6 +74,30 @@ func TestEndSession_101_AskedFirstWithoutAHint(t *testing.T) {
 	}
 }
 
+func TestEndSession_ConfirmedLeadsBackToTheApplication(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hint := w.tokens("client_id", "app")["id_token"].(string)
+	w.session = "another" // the hint is of an earlier session of this browser
+	q := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}, "state": {`"><script>`}}
+	doc, err := goquery.NewDocumentFromReader(w.get("/end_session", q).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	confirmed := url.Values{}
+	doc.Find("form input").Each(func(_ int, s *goquery.Selection) {
+		confirmed.Set(s.AttrOr("name", ""), s.AttrOr("value", ""))
+	})
+	if confirmed.Get("state") != q.Get("state") || !strings.Contains(doc.Find("p.lead").Text(), "App asks") {
+		t.Fatalf("form %v, %s", confirmed, doc.Text())
+	}
+	rec := w.post("/end_session", confirmed.Encode())
+	want := "0; url=" + bye + "&state=%22%3E%3Cscript%3E"
+	if got := rec.Header().Get("Refresh"); rec.Code != 200 || got != want || len(w.ended) != 1 {
+		t.Errorf("got %d, Refresh %q, want %q, ended %v", rec.Code, got, want, w.ended)
+	}
+}
+
 func TestEndSession_PostFromAnApplicationComesBackAsAGet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -36,6 +36,7 @@ var pages = template.Must(template.New("").Parse(`
 {{end}}
 {{define "message"}}{{template "head" .}}<p class="lead">{{.Message}}</p>
 {{with .Code}}<dl class="code-line"><dt>Code</dt><dd><code>{{.}}</code></dd></dl>{{end}}
+{{with .Link}}<p class="actions"><a class="button" href="{{.}}">Continue</a></p>{{end}}
 {{template "foot" .}}{{end}}
 {{define "confirm"}}{{template "head" .}}<p class="lead">{{.Message}}</p>
 <form method="post" action="{{.Action}}">
@@ -66,7 +67,7 @@ var submitHash = func() string {
 
 type pageData struct {
 	Title, Message, Code, Stylesheet string
-	Action                           template.URL
+	Action, Link                     template.URL
 	Fields                           map[string]string
 }
 
@@ -112,14 +113,20 @@ func (p *Provider) pageFailure(w http.ResponseWriter, r *http.Request, err error
 	})
 }
 
-func (p *Provider) signedOut(w http.ResponseWriter, r *http.Request) {
-	p.render(w, r, http.StatusOK, "message", plainPolicy, pageData{
-		Title: "You are signed out", Message: "You can close this window.",
-	})
+// signedOut says that it is done, and leads on to the application if there is where to. That is a page of
+// its own and not a redirect: browsers apply the confirm form's policy to every redirect that follows its
+// submit, and where the application sends them next nobody can know.
+func (p *Provider) signedOut(w http.ResponseWriter, r *http.Request, location string) {
+	data := pageData{Title: "You are signed out", Message: "You can close this window."}
+	if location != "" {
+		w.Header().Set("Refresh", "0; url="+location)
+		data.Message = "You are being taken back to the application."
+		data.Link = template.URL(location) //nolint:gosec // registered by the operator, compared byte for byte
+	}
+	p.render(w, r, http.StatusOK, "message", plainPolicy, data)
 }
 
-// confirmLogout asks. Where the form's answer leads on to the application, the policy must name it:
-// browsers apply form-action to the redirect after a submit, too.
+// confirmLogout asks.
 func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request, t logoutTarget, q params, value string) {
 	fields := map[string]string{"confirm": value}
 	for _, name := range []string{"id_token_hint", "post_logout_redirect_uri", "state", "client_id"} {
@@ -131,11 +138,7 @@ func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request, t logou
 	if t.client != nil {
 		message = t.client.Name + " asks to sign you out. You would be signed out here and of every application you opened from here."
 	}
-	policy := "style-src 'self'; img-src 'self'; form-action 'self'"
-	if t.location != "" {
-		policy += " " + originOf(t.location)
-	}
-	p.render(w, r, http.StatusOK, "confirm", policy, pageData{
+	p.render(w, r, http.StatusOK, "confirm", "style-src 'self'; img-src 'self'; form-action 'self'", pageData{
 		Title: "Sign out?", Message: message, Action: PathEndSession, Fields: fields,
 	})
 }
