@@ -90,6 +90,8 @@ func (tx *Tx) Give(ctx context.Context, actor audit.Actor, want Grant) (Grant, e
 	if err := access.Give(giver, ground, wanted, tx.now, receivers...); err != nil {
 		return Grant{}, err
 	}
+	// What is answered is what is stored.
+	want.Starts, want.Expires = want.Starts.Truncate(time.Microsecond), want.Expires.Truncate(time.Microsecond)
 	given, err := tx.insertGrant(ctx, actor, want)
 	if err != nil {
 		return Grant{}, err
@@ -176,7 +178,7 @@ func (tx *Tx) insertGrant(ctx context.Context, actor audit.Actor, g Grant) (Gran
 	case !errors.Is(err, errNoRows):
 		return Grant{}, err
 	}
-	g.ID, g.Created, g.GrantedBy, g.GrantedByName = id.New[id.Grant](), tx.now, actor.ID, actor.Name
+	g.ID, g.Created, g.GrantedBy, g.GrantedByName = id.New[id.Grant](), tx.now.UTC().Truncate(time.Microsecond), actor.ID, actor.Name
 	if _, err := tx.exec(ctx, `
 		insert into grants (organization, `+grantColumns+`)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
