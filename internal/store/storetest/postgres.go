@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -110,7 +111,7 @@ func (s *postgresServer) exclusive(fn func(ctx context.Context, conn *pgxpool.Co
 	return fn(ctx, conn)
 }
 
-// prepare makes the role, and drops what crashed tests left an hour ago.
+// prepare makes the role, and drops what tests of other schemas left an hour ago.
 func (s *postgresServer) prepare() error {
 	return s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n int
@@ -131,12 +132,19 @@ func (s *postgresServer) prepare() error {
 			return err
 		}
 		for _, name := range old {
-			parts := strings.Split(name, "_") // vt, when, schema or "empty", random
+			parts := strings.Split(name, "_") // see databaseName
 			made, err := strconv.ParseInt(parts[1], 36, 64)
 			if err != nil || len(parts) != 4 || parts[2] == fingerprint() || time.Since(time.Unix(made, 0)) < time.Hour {
 				continue
 			}
-			_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
+			var unused bool
+			if err := conn.QueryRow(ctx, "select pg_try_advisory_lock("+lockByName+")", name).Scan(&unused); err != nil {
+				return err
+			}
+			if unused {
+				_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
+				_, _ = conn.Exec(ctx, "select pg_advisory_unlock("+lockByName+")", name)
+			}
 		}
 		return nil
 	})
@@ -144,24 +152,21 @@ func (s *postgresServer) prepare() error {
 
 // makeTemplate gives a database with the schema, made once for each schema and server. Its comment keeps the script.
 func (s *postgresServer) makeTemplate() (*template, error) {
-	t := &template{name: "vestibule_schema_" + fingerprint()}
+	t := &template{}
 	err := s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
 		const find = `
-			select c.description
+			select d.datname, c.description
 			from pg_database d
 			join pg_shdescription c on c.objoid = d.oid
-			where d.datname = $1`
-		if err := conn.QueryRow(ctx, find, t.name).Scan(&t.reset); !errors.Is(err, pgx.ErrNoRows) {
+			where d.datname like $1`
+		if err := conn.QueryRow(ctx, find, `vt\_%\_`+fingerprint()+`\_template`).Scan(&t.name, &t.reset); !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		work := t.name + "_work"
-		for _, sql := range []string{
-			"drop database if exists " + work + " with (force)",
-			"create database " + work + " owner " + role,
-		} {
-			if _, err := conn.Exec(ctx, sql); err != nil {
-				return err
-			}
+		// Only when it is complete does it get the name it is looked for by.
+		t.name = databaseName(fingerprint(), "template")
+		work := t.name + "0"
+		if _, err := conn.Exec(ctx, "create database "+work+" owner "+role); err != nil {
+			return err
 		}
 		db, err := store.Open(ctx, store.Options{URL: s.url(work), Migrate: true, MaxConns: 2})
 		if err != nil {
@@ -259,7 +264,7 @@ func (s *postgresServer) claim(template *template) (name string, fresh bool, err
 			return "", false, err
 		}
 	}
-	rows, err := s.locks.Query(ctx, "select datname from pg_database where datname like 'vt\\_%\\_"+fingerprint()+"\\_%'")
+	rows, err := s.locks.Query(ctx, "select datname from pg_database where datname ~ '^vt_[0-9a-z]+_"+fingerprint()+"_[0-9a-f]{12}$'")
 	if err != nil {
 		return "", false, err
 	}
@@ -267,7 +272,7 @@ func (s *postgresServer) claim(template *template) (name string, fresh bool, err
 	if err != nil {
 		return "", false, err
 	}
-	names = append(names, databaseName(fingerprint()))
+	names = append(names, databaseName(fingerprint(), random()))
 	for i, name := range names {
 		// A session may take its own lock twice, so what this process uses is known here.
 		if s.using[name] {
@@ -314,14 +319,17 @@ func (s *postgresServer) reset(template *template, name string) error {
 	return err
 }
 
-func databaseName(of string) string {
-	return fmt.Sprintf("vt_%s_%s_%x", strconv.FormatInt(time.Now().Unix(), 36), of, seal.Random(6))
+// databaseName says when a database was made and of which schema, so that later tests know what may go.
+func databaseName(schema, what string) string {
+	return fmt.Sprintf("vt_%s_%s_%s", strconv.FormatInt(time.Now().Unix(), 36), schema, what)
 }
+
+func random() string { return hex.EncodeToString(seal.Random(6)) }
 
 // empty gives the address of a database without tables, dropped with the test.
 func (s *postgresServer) empty(t testing.TB) string {
 	t.Helper()
-	name := databaseName("empty")
+	name := databaseName("empty", random())
 	if _, err := s.admin.Exec(context.Background(), "create database "+name+" owner "+role); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
