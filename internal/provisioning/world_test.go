@@ -25,7 +25,7 @@ import (
 
 // world is a store with two organizations and their directories, and the handler over it.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	db    *store.DB
 	clock *storetest.Clock
 	http  http.Handler
@@ -43,7 +43,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) { test(t, newWorld(t, kind)) })
 }
 
-func newWorld(t *testing.T, kind storetest.Kind) *world {
+func newWorld(t testing.TB, kind storetest.Kind) *world {
 	t.Helper()
 	clock := storetest.NewClock()
 	db := storetest.Open(t, kind, storetest.WithClock(clock))

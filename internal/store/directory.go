@@ -63,18 +63,6 @@ func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Direc
 	return found, nil
 }
 
-// SaveDirectory makes a directory or changes what an operator says of it; its tokens, records and groups stay. The caller
-// records the event.
-func (tx *Tx) SaveDirectory(ctx context.Context, d directory.Directory) {
-	tx.queue(`
-		insert into directories (organization, id, name, dialect, match_key, document, version, created)
-		values ($1, $2, $3, $4, $5, '{}', 1, $6)
-		on conflict (organization, id) do update
-		set name = excluded.name, dialect = excluded.dialect, match_key = excluded.match_key, version = directories.version + 1`,
-		tx.Organization, d.ID, d.Name, d.Dialect, d.Key, micros(tx.now))
-	tx.BumpOrganization(ctx)
-}
-
 // SaveDirectoryToken adds a token, or gives the one with this id another secret or expiry.
 func (tx *Tx) SaveDirectoryToken(ctx context.Context, dir id.Directory, t directory.Token) {
 	tx.queue(`
@@ -83,16 +71,6 @@ func (tx *Tx) SaveDirectoryToken(ctx context.Context, dir id.Directory, t direct
 		on conflict (organization, directory, id) do update
 		set hash = excluded.hash, prefix = excluded.prefix, source = excluded.source, expires = excluded.expires`,
 		tx.Organization, dir, t.ID, t.Hash, t.Prefix, t.Source, micros(tx.now), microsOrNull(t.Expires))
-	tx.BumpOrganization(ctx)
-}
-
-// DeleteDirectoryToken takes a token away.
-func (tx *Tx) DeleteDirectoryToken(ctx context.Context, dir id.Directory, token string) {
-	tx.queue(`
-		delete from directory_tokens
-		where organization = $1
-			and directory = $2
-			and id = $3`, tx.Organization, dir, token)
 	tx.BumpOrganization(ctx)
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
-	"github.com/vestibule-id/vestibule/scim"
 )
 
 const groupColumns = `g.id, g.display_name, g.directory, g.connection, g.external_id, g.version, g.created, g.modified`
@@ -79,38 +78,6 @@ func (tx *Tx) GroupMembers(ctx context.Context, group id.Group, after string, li
 		return nil, fmt.Errorf("read the members of group %s: %w", group, err)
 	}
 	return all, nil
-}
-
-// SaveLocalGroup makes or renames a group of the organization's own. The caller records the event.
-func (tx *Tx) SaveLocalGroup(ctx context.Context, group id.Group, name string) error {
-	g, err := tx.Group(ctx, group)
-	if err == nil && !g.Local() {
-		return fault.New(fault.Conflict, "The group %s is pushed by %s.", g.Name, g.Directory)
-	}
-	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return err
-	}
-	_, err = tx.exec(ctx, `
-		insert into groups (organization, id, display_name, display_name_key, document, folded, version, created, modified)
-		values ($1, $2, $3, $4, '{}', '{}', 1, $5, $5)
-		on conflict (organization, id) do update
-		set display_name = excluded.display_name, display_name_key = excluded.display_name_key,
-			version = groups.version + 1, modified = excluded.modified`,
-		tx.Organization, group, name, scim.Fold(name), micros(tx.now))
-	return err
-}
-
-// DeleteLocalGroup deletes a group of the organization's own with its memberships and grants. The caller records the event.
-func (tx *Tx) DeleteLocalGroup(ctx context.Context, group id.Group) error {
-	g, err := tx.Group(ctx, group)
-	if err != nil {
-		return err
-	}
-	if !g.Local() {
-		return fault.New(fault.Conflict, "The group %s is pushed by %s; delete it there.", g.Name, g.Directory)
-	}
-	tx.dropGroup(group)
-	return nil
 }
 
 // dropGroup removes a group, its members and its place in other groups. The members of a group are gone with it by the
