@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
@@ -726,11 +727,9 @@ func TestConflicts_AreShownInWordsAndDecided(t *testing.T) {
 	h := declared(t)
 	// Two groups of the name that a mapping waits for.
 	h.must(h.db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
-		for _, g := range []id.Group{"first", "second"} {
-			if err := tx.SaveLocalGroup(t.Context(), g, "Platform Admins"); err != nil {
-				return err
-			}
-			if err := tx.BindGroupRoles(t.Context(), h.system, g); err != nil {
+		for _, from := range []id.Connection{"corp", "second"} {
+			c := connection.Connection{Organization: "northwind", ID: from}
+			if err := tx.ClaimGroups(t.Context(), h.system, c, h.users["Niko New"], []string{"Platform Admins"}); err != nil {
 				return err
 			}
 		}
@@ -741,7 +740,7 @@ func TestConflicts_AreShownInWordsAndDecided(t *testing.T) {
 	if got := a.text("section h2"); got != "Two groups are called Platform Admins" {
 		t.Errorf("the conflict is %q", got)
 	}
-	if got := a.text(".side-menu .count"); got != "1 waiting 1 waiting" {
+	if got := a.text(".side-menu .count"); got != "1 waiting" {
 		t.Errorf("the navigation counts %q", got)
 	}
 	to := a.Find("section form").AttrOr("action", "")
