@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -77,5 +79,23 @@ func TestGroupCommit_WhatUndoesTheBatchFailsOnlyItsCause(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestOpen_NewFileIsItsOwnersAlone(t *testing.T) {
+	t.Parallel()
+	// A path may hold what means something in a URL.
+	path := filepath.Join(t.TempDir(), "a store, 100%?#&.db")
+	db := storetest.OpenURL(t, "sqlite:"+path)
+	organization(t, db, "northwind")
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s has the mode %o, want 600", name, got)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func migrateSQLite(ctx context.Context, pool *sql.DB, c *sqliteConn, path string
 	}
 	if s.behind() {
 		p, err := goose.NewProvider(goose.DialectSQLite3, pool, migrations.SQLite(),
-			goose.WithSessionLocker(sqliteLocker(path)), goose.WithDisableGlobalRegistry(true))
+			goose.WithSessionLocker(&sqliteLock{path: path}), goose.WithDisableGlobalRegistry(true))
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ type sqliteLock struct {
 	conn *sql.Conn
 }
 
-func sqliteLocker(path string) lock.SessionLocker { return &sqliteLock{path: path} }
+var _ lock.SessionLocker = (*sqliteLock)(nil)
 
 func (l *sqliteLock) SessionLock(ctx context.Context, _ *sql.Conn) (err error) {
 	if l.pool, err = sql.Open("sqlite", sqliteDSN(l.path+"-migrate")+"&_pragma=busy_timeout(60000)"); err != nil {
@@ -145,17 +145,29 @@ func gooseUp(ctx context.Context, direct string) error {
 	conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	pool := stdlib.OpenDB(*conn)
 	defer func() { _ = pool.Close() }()
-	// An advisory lock of PostgreSQL makes nodes that start together wait for one another: tried each second, for
-	// five minutes.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
 	p, err := goose.NewProvider(goose.DialectPostgres, pool, migrations.Postgres(),
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+		goose.WithSessionLocker(postgresLock{}), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
 	_, err = p.Up(ctx)
+	return err
+}
+
+// postgresLock makes nodes that start together migrate one after the other, by an advisory lock that ends with its
+// connection. Unlike goose's own it waits inside the database, and so not a moment longer than needed.
+type postgresLock struct{}
+
+var _ lock.SessionLocker = postgresLock{}
+
+const postgresLockKey = 7361620
+
+func (postgresLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", postgresLockKey)
+	return err
+}
+
+func (postgresLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "select pg_advisory_unlock($1)", postgresLockKey)
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -63,6 +65,9 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 	if path == "" {
 		return nil, errors.New("it names no file")
 	}
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
 	pool, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
 		return nil, err
@@ -88,6 +93,27 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 	}
 	go e.write()
 	return e, nil
+}
+
+// createPrivate makes a new store's file, empty and readable for its owner alone; SQLite would let everybody of the machine
+// read it. Its log and index files take over the mode. The file gets its name only after it is closed: closing it later
+// would drop the locks that another store of this process holds on it (SQLite, "How To Corrupt", 2.2).
+func createPrivate(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".vestibule-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // sqliteDSN gives the driver's address of a file. What every connection needs is set here, so that none can lack it.
