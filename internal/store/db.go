@@ -94,6 +94,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // redact gives a store's URL without its password, for logs and refusals.
 func redact(raw string) string {
+	if strings.HasPrefix(raw, "sqlite:") {
+		return raw
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "(unreadable URL)"
