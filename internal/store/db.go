@@ -158,7 +158,11 @@ func (db *DB) run(ctx context.Context, b binding, fn func(*work) error) error {
 	var w *work
 	err := db.engine.transact(ctx, b, func(s runner) error {
 		w = &work{s: s, now: db.now(), d: db.d, db: db}
-		return closure(fn, w)
+		if err := closure(fn, w); err != nil {
+			return err
+		}
+		// Whoever has left would not learn that it was kept, and will ask again.
+		return ctx.Err()
 	})
 	if err != nil {
 		return classify(err)

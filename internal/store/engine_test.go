@@ -253,6 +253,25 @@ func TestWrite_CancelledRequestIsNotRun(t *testing.T) {
 	}, storetest.With(func(o *store.Options) { o.MaxConns = 1 }))
 }
 
+func TestWrite_CallerWhoLeftKeepsNothing(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		organization(t, db, "northwind")
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Write(ctx, "northwind", func(tx *store.Tx) error {
+			tx.Queue(insertResource, tx.Organization, "hamburg")
+			cancel()
+			return nil
+		})
+		if fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("got %v, want it unavailable", err)
+		}
+		if got := resources(t, db, "northwind"); len(got) != 0 {
+			t.Errorf("got %v, want nothing", got)
+		}
+	})
+}
+
 func TestTransaction_InsideAnotherOnesClosureFailsLoudly(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

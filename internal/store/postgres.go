@@ -358,6 +358,9 @@ func (s *postgresSession) commit(ctx context.Context) error {
 		batch.Queue("commit")
 		n++
 	}
+	// A commit that has begun is waited for: cut off, nobody would know whether it happened, and the connection were lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
 	results := s.conn.SendBatch(ctx, batch)
 	if err := s.skip(results, n); err != nil {
 		return err
