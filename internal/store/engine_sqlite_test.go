@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
@@ -96,6 +98,24 @@ func TestOpen_NewFileIsItsOwnersAlone(t *testing.T) {
 		}
 		if got := info.Mode().Perm(); got != 0o600 {
 			t.Errorf("%s has the mode %o, want 600", name, got)
+		}
+	}
+}
+
+// What was answered must survive a power cut: nothing less than a synced log will do.
+func TestOpen_EveryConnectionIsDurableAndHoldsReferences(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	organization(t, db, "northwind")
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"} {
+		for door, run := range map[string]func(context.Context, id.Organization, func(*store.Tx) error) error{"read": db.Read, "write": db.Write} {
+			var got string
+			err := run(t.Context(), "northwind", func(tx *store.Tx) error {
+				return tx.Row(t.Context(), "pragma "+pragma).Scan(&got)
+			})
+			if err != nil || got != want {
+				t.Errorf("%s, %s: got %q (%v), want %q", door, pragma, got, err, want)
+			}
 		}
 	}
 }
