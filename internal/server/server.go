@@ -23,6 +23,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/job"
 	"github.com/vestibule-id/vestibule/internal/netguard"
+	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/provisioning"
 	"github.com/vestibule-id/vestibule/internal/signin"
@@ -85,6 +86,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		_, err := o.DB.Cleanup(ctx)
 		return err
 	})
+	worker.Every("keys", time.Hour, provider.Rotate)
+	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	s.follow = []func(context.Context){provider.Follow, worker.Run}
 
 	r := chi.NewRouter()
