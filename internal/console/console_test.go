@@ -48,34 +48,37 @@ func (h *house) pages() []string {
 
 func TestPages_CarryThePolicyAndNothingInline(t *testing.T) {
 	t.Parallel()
-	h := declared(t)
-	b := h.operator()
-	h.link()
 	inline := regexp.MustCompile(`(?i)\s(style|on[a-z]+|hx-on[a-z:-]*)\s*=\s*"|javascript:|<style|<script>|hx-(vals|headers)="js:|hx-trigger="[^"]*\[`)
-	for _, path := range h.pages() {
-		a := b.page(path)
-		if got := a.header.Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'; script-src 'self'; style-src 'self'") ||
-			strings.Contains(got, "unsafe") {
-			t.Errorf("%s: policy %q", path, got)
-		}
-		if got := a.header.Get("Cache-Control"); got != "no-store" {
-			t.Errorf("%s: Cache-Control %q", path, got)
-		}
-		if m := inline.FindString(a.body); m != "" {
-			t.Errorf("%s: inline %q", path, m)
-		}
-		if n := a.Find("h1").Length(); n != 1 {
-			t.Errorf("%s: %d headings of the first rank", path, n)
-		}
-		seen := map[string]bool{}
-		a.Find("[id]").Each(func(_ int, s *goquery.Selection) {
-			if at := s.AttrOr("id", ""); seen[at] {
-				t.Errorf("%s: the id %q twice", path, at)
-			} else {
-				seen[at] = true
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		b := h.operator()
+		h.link()
+		for _, path := range h.pages() {
+			a := b.page(path)
+			if got := a.header.Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'; script-src 'self'; style-src 'self'") ||
+				strings.Contains(got, "unsafe") {
+				t.Errorf("%s: policy %q", path, got)
 			}
-		})
-	}
+			if got := a.header.Get("Cache-Control"); got != "no-store" {
+				t.Errorf("%s: Cache-Control %q", path, got)
+			}
+			if m := inline.FindString(a.body); m != "" {
+				t.Errorf("%s: inline %q", path, m)
+			}
+			if n := a.Find("h1").Length(); n != 1 {
+				t.Errorf("%s: %d headings of the first rank", path, n)
+			}
+			seen := map[string]bool{}
+			a.Find("[id]").Each(func(_ int, s *goquery.Selection) {
+				if at := s.AttrOr("id", ""); seen[at] {
+					t.Errorf("%s: the id %q twice", path, at)
+				} else {
+					seen[at] = true
+				}
+			})
+		}
+	})
 }
 
 func TestSetup_OneLinkMakesOneOperator(t *testing.T) {

@@ -102,8 +102,10 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 	})
 	f.Roles = rolePicks(g, facts, p.Access, roles, resources)
 	f.Resources = resourcePicks(g, facts, roles, resources)
+	// The dialog opens on its first choice. When a choice re-renders it, the focus stays where it is.
+	rerendered := strings.HasPrefix(v.r.Header.Get("HX-Source"), "form")
 	for _, r := range append(slices.Clone(f.Roles), f.Resources...) {
-		if !r.Blocked && !r.Ticked {
+		if !rerendered && !r.Blocked && !r.Ticked {
 			f.First = r.ID
 			break
 		}
