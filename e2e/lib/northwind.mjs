@@ -91,6 +91,7 @@ export async function signIn(here, page, name, query = {}) {
   const email = here.upstream.people[name].email;
   here.application.last = undefined;
   await page.goto(`${here.application.home}/login?${new URLSearchParams({ login_hint: email, ...query })}`);
-  await page.getByRole("link", { name, exact: true }).click();
+  // The provider asks who it is only if this browser has no session there yet.
+  if (page.url().startsWith(`${here.upstream.issuer}/interaction/`)) await page.getByRole("link", { name, exact: true }).click();
   return here.application.last;
 }

@@ -1,0 +1,116 @@
+// Every page, as a person meets it: light, dark and on a phone; axe finds nothing, nothing is refused by the page's own
+// policy, nothing has to be scrolled sideways. Pictures of all of them land in e2e/out.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
+import { entraGroup, entraUser, patch, signIn, startNorthwind } from "./lib/northwind.mjs";
+import { until } from "./lib/vestibule.mjs";
+
+const out = path.resolve(import.meta.dirname, "out");
+
+describe("every page", { timeout: 300_000 }, () => {
+  let here, browser, operator, ann, nora, london;
+  before(async () => {
+    mkdirSync(out, { recursive: true });
+    browser = await startBrowser();
+    here = await startNorthwind({ kind: "sqlite" });
+    ann = (await here.entra("POST", "/Users", entraUser("ann"))).json.id;
+    await here.entra("POST", "/Users", entraUser("ben"));
+    london = (await here.entra("POST", "/Groups", entraGroup("London Team", "grp-london"))).json.id;
+    await here.entra("PATCH", `/Groups/${london}`, patch({ op: "Add", path: "members", value: [{ value: ann }] }));
+    const someone = await person(browser);
+    await signIn(here, someone.page, "ann");
+    await someone.close();
+    const another = await person(browser);
+    nora = (await signIn(here, another.page, "nora")).claims.sub;
+    await another.close();
+    await here.api("POST", "/grants", { user: nora, role: "task-manager", resource: "emea" });
+    await here.api("POST", `/users/${(await here.api("GET", "/users?q=ben")).json.items[0].id}/suspend`);
+    operator = await person(browser);
+    const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
+    await operator.page.goto(link);
+    await operator.page.getByLabel("Your name").fill("Oda Operator");
+    await operator.page.getByLabel("Email").fill("oda@operator.example");
+    await operator.page.getByLabel("Password").fill("three herons left early");
+    await operator.page.getByRole("button", { name: "Become the operator" }).click();
+    await operator.page.waitForURL((u) => !u.pathname.startsWith("/setup"));
+  });
+  after(async () => {
+    await browser?.close();
+    await here?.remove();
+  });
+
+  const looks = [
+    { name: "light", options: { colorScheme: "light" } },
+    { name: "dark", options: { colorScheme: "dark" } },
+    { name: "phone", options: { colorScheme: "light", viewport: { width: 390, height: 844 } } },
+    { name: "narrow", options: { colorScheme: "dark", viewport: { width: 320, height: 640 } } },
+  ];
+
+  /** The pages of the console for whoever may see everything, and of whoever is nobody yet. */
+  const inside = () => ({
+    home: "/",
+    overview: "/o/northwind/",
+    inbox: "/o/northwind/inbox",
+    users: "/o/northwind/users",
+    deleted: "/o/northwind/users?deleted=1&status=suspended",
+    nobody: "/o/northwind/users?q=no-such-person",
+    user: `/o/northwind/users/${ann}`,
+    "user-groups": `/o/northwind/users/${ann}/groups`,
+    "user-identities": `/o/northwind/users/${ann}/identities`,
+    "user-sessions": `/o/northwind/users/${ann}/sessions`,
+    "user-activity": `/o/northwind/users/${ann}/activity`,
+    suspend: `/o/northwind/users/${ann}/do/suspend`,
+    delete: `/o/northwind/users/${ann}/do/delete`,
+    give: `/o/northwind/users/${nora}/give?role=asset-editor&resource=london-1`,
+    restrict: `/o/northwind/users/${nora}/restrict`,
+    groups: "/o/northwind/groups",
+    group: `/o/northwind/groups/${london}`,
+    resources: "/o/northwind/resources",
+    roles: "/o/northwind/roles",
+    directories: "/o/northwind/directories",
+    connections: "/o/northwind/connections",
+    applications: "/o/northwind/applications",
+    conflicts: "/o/northwind/conflicts",
+    audit: "/o/northwind/audit",
+    "not-found": "/o/northwind/users/0198aaaa-0000-7000-8000-000000000000",
+    "no-organization": "/o/nowhere/users",
+  });
+  const outside = () => ({
+    doors: "/",
+    setup: "/setup",
+    "operator-signin": "/operator/signin",
+    signin: "/signin?return_to=/",
+    "signin-organization": "/signin?return_to=/o/fieldserv/users&organization=fieldserv",
+    "authorize-error": "/authorize?client_id=nobody",
+    "logged-out": "/end_session",
+  });
+
+  async function tour(look, who, pages, state) {
+    const visitor = await person(browser, { ...look.options, storageState: state });
+    const problems = [];
+    for (const [name, where] of Object.entries(pages)) {
+      const answer = await visitor.page.goto(here.url + where);
+      const policy = answer.headers()["content-security-policy"] ?? "";
+      if (!policy.includes("default-src 'none'")) problems.push(`${name}: policy is "${policy}"`);
+      if (/unsafe|nonce|\*/.test(policy)) problems.push(`${name}: policy is "${policy}"`);
+      for (const finding of await axe(visitor.page)) problems.push(`${name}: ${finding}`);
+      if (!(await fits(visitor.page))) problems.push(`${name}: has to be scrolled sideways`);
+      await visitor.page.screenshot({ path: path.join(out, `${look.name}-${who}-${name}.png`), fullPage: true });
+    }
+    problems.push(...visitor.violations.filter((v) => !/status of 4\d\d/.test(v)));
+    await visitor.close();
+    return problems;
+  }
+
+  for (const look of looks) {
+    test(`${look.name}: inside`, async () => {
+      assert.deepEqual(await tour(look, "in", inside(), await operator.context.storageState()), []);
+    });
+    test(`${look.name}: outside`, async () => {
+      assert.deepEqual(await tour(look, "out", outside(), undefined), []);
+    });
+  }
+});
