@@ -47,6 +47,7 @@ func (c *Console) Mount(r chi.Router) {
 		r.Get("/operator/signin", c.show(c.operatorSignIn))
 		r.Post("/operator/signin", c.show(c.operatorEnter))
 		r.Post("/operator/signout", c.show(c.operatorLeave))
+		r.Get("/operator/log", c.show(c.operatorLog))
 		r.Route("/o/{organization}", c.organization)
 	})
 }
@@ -93,7 +94,7 @@ func (c *Console) organization(r chi.Router) {
 	}))
 }
 
-// handler is a handler that answers an error, which becomes a page.
+// handler answers a request, or an error, which becomes a page.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 func (c *Console) show(h handler) http.HandlerFunc {

@@ -30,7 +30,7 @@ func (h *house) at(name string) string { return "/o/northwind/users/" + string(h
 
 // pages are all pages of an organization that answer the operator.
 func (h *house) pages() []string {
-	out := []string{"/", "/setup", "/operator/signin"}
+	out := []string{"/", "/setup", "/operator/signin", "/operator/log"}
 	for _, p := range []string{
 		"", "/inbox", "/users", "/groups", "/groups/night-shift", "/resources", "/roles", "/directories", "/connections", "/applications",
 		"/conflicts", "/audit",
@@ -136,11 +136,17 @@ func TestOperator_ComesBackWithThePassword(t *testing.T) {
 				t.Errorf("%s: %d %q", wrong[0], got.status, got.text("[role=alert]"))
 			}
 		}
+		if got := h.browser().get("/operator/log"); got.location != "/operator/signin?return_to=/operator/log" {
+			t.Errorf("the installation's log answers a stranger with %d to %q", got.status, got.location)
+		}
 		got := b.post("/operator/signin", "email", "OPAL@example.com", "password", operatorPassword, "return_to", "/o/northwind/users")
 		if got.status != http.StatusSeeOther || got.location != "/o/northwind/users" {
 			t.Fatalf("signing in answers %d to %s", got.status, got.location)
 		}
 		b.page("/o/northwind/users")
+		if got := b.page("/operator/log").text("tbody tr:nth-child(2)"); !strings.Contains(got, "Sign in refused") || !strings.Contains(got, "wrong address or password") {
+			t.Errorf("the refused sign-in stands in the log as %q", got)
+		}
 		if got := b.post("/operator/signout"); got.location != "/" {
 			t.Errorf("signing out leads to %q", got.location)
 		}
@@ -192,7 +198,7 @@ func TestTenants_AnotherOrganizationsPagesAreNotThere(t *testing.T) {
 		h.declare()
 		foreign := h.as("fieldserv", "Femi Field")
 		own := h.as("northwind", "Olivia Owner")
-		for _, path := range h.pages()[3:] {
+		for _, path := range h.pages()[4:] {
 			if got := foreign.get(path); got.status != http.StatusNotFound {
 				t.Errorf("%s answers a user of Fieldserv with %d", path, got.status)
 			}

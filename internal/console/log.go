@@ -14,6 +14,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -53,18 +54,22 @@ func eventLines(v *visit, tx *store.Tx, events []audit.Event) ([]eventLine, erro
 	}
 	var out []eventLine
 	for _, e := range events {
-		line := eventLine{
-			ID: e.ID, At: v.when(time.UnixMicro(e.At), ""), Actor: either(e.Actor.Name, e.Actor.ID, "Vestibule"), Kind: string(e.Actor.Kind),
-			Act: words(e.Action), Action: e.Action, Target: either(e.TargetName, e.TargetID), User: e.User,
-			Refused: e.Outcome == audit.Refused, Code: e.Code, Reason: e.Reason, IP: e.Actor.IP, Door: string(e.Actor.Door),
-			Request: e.Actor.Request, Before: pretty(e.Before), After: pretty(e.After),
-		}
+		line := eventLineOf(v.frame, e)
 		if e.TargetKind != "user" || line.Target == "" {
 			line.Whom = either(names[e.User], string(e.User))
 		}
 		out = append(out, line)
 	}
 	return out, nil
+}
+
+func eventLineOf(f *frame, e audit.Event) eventLine {
+	return eventLine{
+		ID: e.ID, At: f.when(time.UnixMicro(e.At), ""), Actor: either(e.Actor.Name, e.Actor.ID, "Vestibule"), Kind: string(e.Actor.Kind),
+		Act: words(e.Action), Action: e.Action, Target: either(e.TargetName, e.TargetID), User: e.User,
+		Refused: e.Outcome == audit.Refused, Code: e.Code, Reason: e.Reason, IP: e.Actor.IP, Door: string(e.Actor.Door),
+		Request: e.Actor.Request, Before: pretty(e.Before), After: pretty(e.After),
+	}
 }
 
 // words says an action as a person would: "grant.given" is "Grant given".
@@ -191,6 +196,45 @@ func (c *Console) log(v *visit, tx *store.Tx) (templ.Component, error) {
 		}
 	}
 	return auditPage(l), nil
+}
+
+// installationLog is what happened to the installation itself: operators, their sign-ins, what files declared.
+type installationLog struct {
+	*frame
+	Text   string
+	Events []eventLine
+	Next   string
+}
+
+func (c *Console) operatorLog(w http.ResponseWriter, r *http.Request) error {
+	o, err := c.operator(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		http.Redirect(w, r, "/operator/signin?return_to=/operator/log", http.StatusSeeOther)
+		return nil
+	}
+	q := r.URL.Query()
+	l := installationLog{
+		frame: &frame{viewer: &viewer{operator: o, actor: operatorActor(*o, c.from(r))}, now: c.DB.Now(), title: "Installation log"},
+		Text:  strings.TrimSpace(q.Get("q")),
+	}
+	var events []audit.Event
+	if err := c.DB.System().Read(r.Context(), func(tx *store.SystemTx) (err error) {
+		events, err = tx.Events(r.Context(), store.AuditFilter{Text: l.Text, Before: id.Event(q.Get("before")), Limit: eventsPerPage + 1})
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(events) > eventsPerPage {
+		events = events[:eventsPerPage]
+		l.Next = "/operator/log" + logFilter{Text: l.Text}.address("before", string(events[eventsPerPage-1].ID))
+	}
+	for _, e := range events {
+		l.Events = append(l.Events, eventLineOf(l.frame, e))
+	}
+	return page.Render(w, r, http.StatusOK, installationLogPage(l))
 }
 
 // csvHeader names the columns of the export.

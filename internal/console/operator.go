@@ -16,11 +16,11 @@ import (
 
 const operatorCookie = "vestibule_operator"
 
-// operatorCookieOf makes the cookie of an operator's session. Strict: nobody links into the operator's console from
-// elsewhere, so no other site's click carries it.
+// operatorCookieOf makes the cookie of an operator's session. Lax, so that a colleague's link to a page opens it; forms of
+// other sites are refused by what the browser says about them.
 func (c *Console) operatorCookieOf(handle string, lifetime time.Duration) *http.Cookie {
 	k := &http.Cookie{
-		Name: operatorCookie, Value: handle, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: operatorCookie, Value: handle, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		MaxAge: int(lifetime / time.Second),
 	}
 	if c.cookies().Secure {

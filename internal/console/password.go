@@ -35,9 +35,12 @@ var hashing = make(chan struct{}, max(1, runtime.NumCPU()))
 // hashPassword gives the PHC string of a password.
 func hashPassword(password string) string {
 	salt := seal.Random(argonSalt)
+	return phc(salt, derive(password, salt, argonPasses, argonMemory, argonThreads, argonKey))
+}
+
+func phc(salt, key []byte) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonPasses, argonThreads,
-		base64.RawStdEncoding.EncodeToString(salt),
-		base64.RawStdEncoding.EncodeToString(derive(password, salt, argonPasses, argonMemory, argonThreads, argonKey)))
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
 func derive(password string, salt []byte, passes, memory uint32, threads uint8, size uint32) []byte {
@@ -46,8 +49,9 @@ func derive(password string, salt []byte, passes, memory uint32, threads uint8, 
 	return argon2.IDKey([]byte(password), salt, passes, memory, threads, size)
 }
 
-// nobody's password: verified when the address is unknown, so that the answer takes as long as for a known one.
-var nobody = hashPassword(seal.Handle())
+// nobody's password: verified when the address is unknown, so that the answer takes as long as for a known one. Its key is
+// the hash of no password that anybody knows, so none need be hashed while the program starts.
+var nobody = phc(seal.Random(argonSalt), seal.Random(argonKey))
 
 // verifyPassword reports whether a password fits a PHC string.
 func verifyPassword(password, phc string) bool {
@@ -137,7 +141,7 @@ func letters(s string) string {
 
 // obvious is what stands at the top of every list of leaked passwords, already folded by letters, and our own name.
 var obvious = []string{
-	"password", "passwort", "qwerty", "qwertz", "letmein", "welcome", "iloveyou", "admin", "administrator", "operator",
+	"password", "passwort", "qwerty", "qwertz", "qwertyuiop", "qwertzuiop", "asdfghjkl", "yxcvbnm", "zxcvbnm", "letmein", "welcome", "iloveyou", "admin", "administrator", "operator",
 	"monkey", "dragon", "football", "baseball", "superman", "sunshine", "princess", "trustnoi", "changeme", "default",
 	"vestibule", "secret", "login", "master", "abci2e", "asdfgh", "zxcvbn", "i2eas6",
 }

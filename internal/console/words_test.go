@@ -1,0 +1,76 @@
+package console
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWhen_NearTimesByDistanceFarOnesByDate(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		-10 * time.Second: "just now", -time.Minute: "1 minute ago", -59 * time.Minute: "59 minutes ago", -25 * time.Hour: "1 day ago",
+		-40 * 24 * time.Hour: "21 Jan 2026", 30 * time.Second: "in 1 minute", 3 * time.Hour: "in 3 hours", 30 * 24 * time.Hour: "1 Apr 2026",
+	} {
+		if got := (when{at: now.Add(d), now: now}).words(); got != want {
+			t.Errorf("%s: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestPlural_CountsAsPeopleWrite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		n    int
+		noun string
+		want string
+	}{{1, "user", "1 user"}, {0, "user", "0 users"}, {12000, "directory", "12\u202f000 directories"}, {2, "access", "2 accesses"}} {
+		if got := plural(c.n, c.noun); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// A spreadsheet runs a cell that begins with one of these.
+func TestNeutral_NoCellBeginsAFormula(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@sum": "'@sum", "\t=1": "'\t=1", "\r=1": "'\r=1", "Dana": "Dana", "": "", "a=b": "a=b",
+	} {
+		if got := neutral(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPassword_FitsItsOwnHashAlone(t *testing.T) {
+	t.Parallel()
+	phc := hashPassword("correct horse battery staple")
+	if !verifyPassword("correct horse battery staple", phc) {
+		t.Error("the right password does not fit")
+	}
+	for _, c := range [][2]string{
+		{"correct horse battery stapler", phc},
+		{"", phc},
+		{"x", ""},
+		{"x", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$"},
+		{"x", "$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"},
+		{"x", "$argon2id$v=18$m=19456,t=2,p=1$c2FsdA$aGFzaA"},
+	} {
+		if verifyPassword(c[0], c[1]) {
+			t.Errorf("%q fits %q", c[0], c[1])
+		}
+	}
+}
+
+func TestJudgePassword_RefusesWhatIsTriedFirst(t *testing.T) {
+	t.Parallel()
+	for password, good := range map[string]bool{
+		"correct horse battery staple": true, "Sommer am See 2019!": true, "kN8$2vQz!pLw7": true, "password-of-a-quiet-lighthouse": true,
+		"P@ssw0rd1234": false, "qwertyuiop12": false, "aaaaaaaaaaaaaa": false, "123456789012": false, "dana.dubois12": false, "vestibule123": false,
+	} {
+		if got := judgePassword(password, "Dana Dubois", "dana@northwind.example"); (got == "") != good {
+			t.Errorf("%q: %q", password, got)
+		}
+	}
+}
