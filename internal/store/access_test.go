@@ -27,7 +27,7 @@ func asUser(u id.User) audit.Actor {
 }
 
 // world declares Northwind with a small tree, and Fieldserv beside it.
-func world(t *testing.T, db *store.DB) {
+func world(t testing.TB, db *store.DB) {
 	t.Helper()
 	ctx := t.Context()
 	err := db.System().Write(ctx, func(tx *store.SystemTx) error {
@@ -75,7 +75,7 @@ func write(t *testing.T, db *store.DB, fn func(ctx context.Context, tx *store.Tx
 	return db.Write(t.Context(), "northwind", func(tx *store.Tx) error { return fn(t.Context(), tx) })
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%v %+v", err, fault.As(err))
@@ -91,7 +91,7 @@ func refused(t *testing.T, err error, kind fault.Kind, code string) {
 }
 
 // person makes an active user with a seat who has signed in.
-func person(t *testing.T, db *store.DB, org id.Organization, name string) id.User {
+func person(t testing.TB, db *store.DB, org id.Organization, name string) id.User {
 	t.Helper()
 	user := id.New[id.User]()
 	must(t, db.Write(t.Context(), org, func(tx *store.Tx) error {
@@ -804,6 +804,68 @@ func TestGroupRoles_BindFollowAndWait(t *testing.T) {
 		err = write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Unmap(ctx, asUser(dana), m.ID) })
 		refused(t, err, fault.Forbidden, access.CodeCeiling)
 		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Unmap(ctx, operator, m.ID) }))
+	})
+}
+
+func TestGroupRoles_ConflictsEndWithWhatTheyAreAbout(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		world(t, db)
+		dana := person(t, db, "northwind", "dana")
+		_, err := given(t, db, operator, store.Grant{User: dana, Role: "auditor"})
+		must(t, err)
+		group(t, db, "g1", "Clerks", "entra", string(dana))
+		group(t, db, "g2", "Clerks", "okta")
+		group(t, db, "g3", "Clerks", "google")
+		open := func(kind string) (n int) {
+			t.Helper()
+			must(t, db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+				list, err := tx.Conflicts(t.Context(), kind)
+				n = len(list)
+				return err
+			}))
+			return n
+		}
+		// A mapping that a file declares is bound whoever is in the group: who must not hold the role is parked and listed.
+		must(t, db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredGroupRole(store.DeclaredGroupRole{Organization: "northwind", ID: "m", Group: "Clerks", Role: "billing-clerk", Resource: "northwind"})
+			in := tx.In("northwind")
+			if err := in.BindAllGroupRoles(t.Context(), operator); err != nil {
+				return err
+			}
+			for _, g := range []id.Group{"g2", "g3"} {
+				if err := in.BindGroupRoles(t.Context(), operator, g); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		if e := effective(t, db, dana); len(e.Parked) != 1 || e.Parked[0].Role != "billing-clerk" || open(store.ConflictExclusive) != 1 {
+			t.Errorf("parked %+v, %d listed", e.Parked, open(store.ConflictExclusive))
+		}
+		if n := open(store.ConflictGroupName); n != 2 {
+			t.Fatalf("got %d conflicts about the name, want 2", n)
+		}
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Exec(ctx, "delete from groups where organization = $1 and id = 'g2'", tx.Organization); err != nil {
+				return err
+			}
+			return tx.BindGroupRoles(ctx, operator, "g2")
+		}))
+		if n := open(store.ConflictGroupName); n != 1 {
+			t.Errorf("g2 is gone: got %d conflicts, want 1", n)
+		}
+		err = write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Unmap(ctx, operator, "m") })
+		refused(t, err, fault.Conflict, "") // declared in a file
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Exec(ctx, "update group_roles set source = 'manual' where organization = $1", tx.Organization); err != nil {
+				return err
+			}
+			return tx.Unmap(ctx, operator, "m")
+		}))
+		if n := open(store.ConflictGroupName); n != 0 {
+			t.Errorf("the mapping is gone: got %d conflicts", n)
+		}
 	})
 }
 

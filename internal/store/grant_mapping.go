@@ -157,6 +157,15 @@ func (tx *Tx) Unmap(ctx context.Context, actor audit.Actor, mapping id.GroupRole
 				and id = $2`, tx.Organization, m.ID); err != nil {
 			return fmt.Errorf("delete mapping %s: %w", m.ID, err)
 		}
+		if _, err := tx.exec(ctx, `
+			update conflicts
+			set resolved = $1, resolution = 'over'
+			where organization = $2
+				and kind = $3
+				and subject like $4 escape '\'
+				and resolved is null`, micros(tx.now), tx.Organization, ConflictGroupName, escapeLike(string(m.ID))+"/%"); err != nil {
+			return fmt.Errorf("close the conflicts of mapping %s: %w", m.ID, err)
+		}
 		before := auditJSON(m.record())
 		tx.Record(ctx, audit.Event{
 			Actor: actor, Action: "mapping.deleted", TargetKind: "mapping", TargetID: string(m.ID),
@@ -270,7 +279,7 @@ func (tx *Tx) bind(ctx context.Context, actor audit.Actor, m Mapping, group id.G
 		update group_roles
 		set group_id = $1
 		where organization = $2
-			and id = $3`, group, tx.Organization, m.ID); err != nil {
+			and id = $3`, orNull(group), tx.Organization, m.ID); err != nil {
 		return fmt.Errorf("bind mapping %s: %w", m.ID, err)
 	}
 	before := m.record()
@@ -279,21 +288,36 @@ func (tx *Tx) bind(ctx context.Context, actor audit.Actor, m Mapping, group id.G
 		Actor: actor, Action: "mapping.bound", TargetKind: "mapping", TargetID: string(m.ID), TargetName: name,
 		Before: auditJSON(before), After: auditJSON(m.record()),
 	})
-	return nil
+	return tx.noteBound(ctx, m)
 }
 
+// noteBound lists the members of a group to whom a mapping that has just found it brings a role that excludes another.
+func (tx *Tx) noteBound(ctx context.Context, m Mapping) error {
+	catalogue, err := tx.Catalogue(ctx)
+	if err != nil || m.Group == "" || len(catalogue.Excluded(m.Role)) == 0 {
+		return err
+	}
+	users, err := tx.members(ctx, m.Group)
+	if err != nil {
+		return err
+	}
+	return tx.NoteParked(ctx, "", users...)
+}
+
+// unbind lets go of the mappings of a group that is gone, and of the conflicts it waited in.
 func (tx *Tx) unbind(ctx context.Context, actor audit.Actor, group id.Group) error {
-	mappings, err := collect[Mapping](tx.query(ctx, `
-		select `+mappingColumns+`
-		from group_roles
-		where organization = $1
-			and group_id = $2
-		order by id`, tx.Organization, group))(scanMapping)
+	mappings, err := tx.Mappings(ctx)
 	if err != nil {
 		return err
 	}
 	for _, m := range mappings {
-		if err := tx.bind(ctx, actor, m, "", m.GroupName); err != nil {
+		if m.Group == group {
+			if err := tx.bind(ctx, actor, m, "", m.GroupName); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := tx.closeConflict(ctx, ConflictGroupName, string(m.ID)+"/"+string(group), "over"); err != nil {
 			return err
 		}
 	}
