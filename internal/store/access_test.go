@@ -3,8 +3,10 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -440,6 +442,43 @@ func TestLastHolder_IsKeptAtEveryDoorOfPeople(t *testing.T) {
 		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			return tx.RemoveMember(ctx, "board", string(dana), operator)
 		}))
+	})
+}
+
+// Two administrators who suspend each other at the same moment: each sees the other still there, unless somebody makes them
+// wait.
+func TestLastHolder_TwoAtOnceLeaveOne(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		world(t, db)
+		for range 5 {
+			pair := []id.User{person(t, db, "northwind", string(id.New[id.User]())), person(t, db, "northwind", string(id.New[id.User]()))}
+			for _, u := range pair {
+				_, err := given(t, db, operator, store.Grant{User: u, Role: "owner"})
+				must(t, err)
+			}
+			var both sync.WaitGroup
+			errs := make([]error, 2)
+			for i, u := range pair {
+				both.Go(func() {
+					errs[i] = db.Write(t.Context(), "northwind", func(tx *store.Tx) error { return tx.Suspend(t.Context(), u, operator, "") })
+				})
+			}
+			both.Wait()
+			left := pair[0]
+			if errs[0] == nil {
+				left = pair[1]
+			}
+			refused(t, errors.Join(errs...), fault.Conflict, access.CodeLast)
+			if len(effective(t, db, left).ProtectedHeld()) != 1 || (errs[0] == nil) == (errs[1] == nil) {
+				t.Fatalf("got %v", errs)
+			}
+			// The one who is left makes way for the next pair.
+			must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Exec(ctx, "update users set status = 'suspended' where organization = $1", tx.Organization)
+				return err
+			}))
+		}
 	})
 }
 
