@@ -203,16 +203,31 @@ func justInTime(c Connection, p Person, f Facts) Finding {
 		return refuse(CodeNotPushed, "")
 	case f.Closed:
 		return refuse(CodeDeleted, "")
-	case p.Email == "":
-		return refuse(CodeNoEmail, "")
-	case !f.DomainProven || !f.DomainAllowed:
-		return refuse(CodeForeignDomain, "")
-	case p.EmailVerified == No, p.EmailVerified == Unsaid && !f.DomainOwn:
-		return refuse(CodeUnverified, "")
-	case f.Taken:
-		return refuse(CodeEmailTaken, "")
-	case !f.SeatFree:
+	}
+	if code := holding(p, f); code != "" {
+		return refuse(code, "")
+	}
+	if !f.SeatFree {
 		return refuse(CodeNoSeat, "")
 	}
 	return Finding{Step: Create, How: ByJustInTime}
 }
+
+// holding says why a person may not hold their address here, or "".
+func holding(p Person, f Facts) Code {
+	switch {
+	case p.Email == "":
+		return CodeNoEmail
+	case !f.DomainProven || !f.DomainAllowed:
+		return CodeForeignDomain
+	case p.EmailVerified == No, p.EmailVerified == Unsaid && !f.DomainOwn:
+		return CodeUnverified
+	case f.Taken:
+		return CodeEmailTaken
+	}
+	return ""
+}
+
+// MayHold says whether a user whom no directory speaks for may take the address that their provider now sends: the same
+// conditions as for a newcomer.
+func MayHold(p Person, f Facts) bool { return holding(p, f) == "" }

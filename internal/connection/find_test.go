@@ -30,7 +30,7 @@ func corp(change ...func(*connection.Connection)) connection.Connection {
 }
 
 func directoryOnly(c *connection.Connection) { c.Settings.Provisioning = connection.DirectoryOnly }
-func noDirectory(c *connection.Connection) { c.Directory, c.Settings.Match = "", connection.Match{} }
+func noDirectory(c *connection.Connection)   { c.Directory, c.Settings.Match = "", connection.Match{} }
 
 func byAddress(c *connection.Connection) {
 	c.Settings.Match = connection.Match{Claim: "email", Attribute: connection.UserName}

@@ -369,14 +369,16 @@ func (f *flow) find(
 		return connection.Finding{}, err
 	}
 	finding := connection.Find(c, who.person, facts)
+	profile := store.NewUser{
+		Email: who.person.Email, EmailVerified: who.person.EmailVerified == connection.Yes,
+		DisplayName: who.name, GivenName: who.givenName, FamilyName: who.familyName,
+	}
 	switch finding.Step {
 	case connection.SignIn:
 		tx.UseIdentity(ctx, finding.Identity, who.person.Match)
+		return finding, tx.RefreshProfile(ctx, actor, c, finding.User, who.person, profile)
 	case connection.Create:
-		u, err := tx.CreateJustInTime(ctx, store.NewUser{
-			Email: who.person.Email, EmailVerified: who.person.EmailVerified == connection.Yes,
-			DisplayName: who.name, GivenName: who.givenName, FamilyName: who.familyName,
-		}, actor)
+		u, err := tx.CreateJustInTime(ctx, profile, actor)
 		if err != nil {
 			return finding, err
 		}

@@ -114,6 +114,13 @@ func TestSignIn_WhoIsOutStaysOut(t *testing.T) {
 			t.Errorf("the cookie still works after a suspension: %v", err)
 		}
 		w.refuses(connection.CodeSuspended, w.signIn)
+		// A sign-in that found the person active a moment before the suspension was committed makes no session either.
+		err := w.db.Write(w.ctx, northwind, func(tx *store.Tx) error {
+			return tx.StartSession(w.ctx, session.Start{ID: id.New[id.Session](), Hash: "late", User: bob, Expires: w.clock.Now().Add(time.Hour), Idle: time.Hour})
+		})
+		if fault.KindOf(err) != fault.Conflict {
+			t.Errorf("a session of somebody suspended: %v", err)
+		}
 		w.write(func(tx *store.Tx) error { return tx.Reactivate(w.ctx, bob, administrator, "back") })
 		if _, err := w.session(northwind); fault.KindOf(err) != fault.Unauthenticated {
 			t.Errorf("an old session came back to life: %v", err)
@@ -493,6 +500,47 @@ func TestGroups_AClaimGivesAndTakesOnlyItsOwn(t *testing.T) {
 		w.mustSignIn()
 		if got := names(); len(got) != 0 {
 			t.Errorf("an empty claim left %v", got)
+		}
+	})
+}
+
+// Row 15: the address of somebody whom no directory speaks for follows the provider, if it is free and one of the
+// organization's own; the subject decides who it is all the while.
+func TestSignIn_TheProviderRenamesOnlyWhomNoDirectorySpeaksFor(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ann := w.mustSignIn().User
+		shown := func(user id.User) string {
+			for _, u := range w.state().Users {
+				if u.ID == user {
+					return u.DisplayName + " <" + u.Email + ">"
+				}
+			}
+			return ""
+		}
+		w.push("oid-bob", "bob", "bob@northwind.example")
+		for _, step := range []struct {
+			name, email string
+			want        string
+		}{
+			{"Ann Baker", "ann.baker@northwind.example", "Ann Baker <ann.baker@northwind.example>"},
+			{"", "bob@northwind.example", "Ann Baker <ann.baker@northwind.example>"},
+			{"", "ann@evil.example", "Ann Baker <ann.baker@northwind.example>"},
+			{"", "", "Ann Baker <ann.baker@northwind.example>"},
+		} {
+			w.idp.person["name"], w.idp.person["email"] = step.name, step.email
+			if s := w.mustSignIn(); s.User != ann {
+				t.Fatalf("%+v: another user signed in", step)
+			}
+			if got := shown(ann); got != step.want {
+				t.Errorf("%+v: got %s", step, got)
+			}
+		}
+		w.idp.person = map[string]any{"sub": "sub-bob", "oid": "oid-bob"}
+		bob := w.mustSignIn().User
+		w.idp.person["name"], w.idp.person["email"] = "Root", "root@northwind.example"
+		w.mustSignIn()
+		if got := shown(bob); got != "Pushed bob <bob@northwind.example>" {
+			t.Errorf("the provider outvoted the directory: %s", got)
 		}
 	})
 }

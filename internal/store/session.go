@@ -74,12 +74,24 @@ func (db *DB) Session(ctx context.Context, org id.Organization, hash string) (se
 
 // StartSession keeps a new session, ends the one it replaces and counts the sign-in on the user. The caller records the event.
 func (tx *Tx) StartSession(ctx context.Context, s sessions.Start) error {
+	now := micros(tx.now)
+	// The user's row first: whoever takes this person's access holds it while they end the sessions there are, so that either
+	// they see ours or we see that they came first.
+	n, err := tx.exec(ctx, `
+		update users
+		set last_login = $1, last_seen = $1, last_login_ip = $2, logins = logins + 1
+		where organization = $3 and id = $4 and status = 'active' and seated`, now, s.IP, tx.Organization, s.User)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.New(fault.Conflict, "The account was changed in this very moment.")
+	}
 	if s.Replaces != "" {
 		if err := tx.replaceSession(ctx, s); err != nil {
 			return err
 		}
 	}
-	now := micros(tx.now)
 	var authTime int64
 	if !s.AuthTime.IsZero() {
 		authTime = micros(s.AuthTime)
@@ -94,10 +106,6 @@ func (tx *Tx) StartSession(ctx context.Context, s sessions.Start) error {
 		values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		tx.Organization, s.ID, s.Hash, s.User, orNull(s.Connection), orNull(s.Identity), now, micros(s.Expires),
 		int64(s.Idle/time.Second), s.IP, s.UserAgent, authTime, orNull(s.ACR), amr, orNull(s.UpstreamSID))
-	tx.queue(`
-		update users
-		set last_login = $1, last_seen = $1, last_login_ip = $2, logins = logins + 1
-		where organization = $3 and id = $4`, now, s.IP, tx.Organization, s.User)
 	return nil
 }
 

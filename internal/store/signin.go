@@ -119,6 +119,12 @@ func (tx *Tx) SignInFacts(ctx context.Context, c connection.Connection, p connec
 	if err := tx.identityFacts(ctx, c, p, &f); err != nil || f.Identity != "" {
 		return f, err
 	}
+	// A newcomer in two tabs: the second one waits for the first and then finds what it wrote. Without the lock it could see
+	// that nobody has the identity and, a statement later, that somebody has just taken the address.
+	tx.Lock(ctx, "sign-in/"+string(c.ID)+"/"+p.Issuer+"/"+p.Subject)
+	if err := tx.identityFacts(ctx, c, p, &f); err != nil || f.Identity != "" {
+		return f, err
+	}
 	if err := tx.addressFacts(ctx, c, p, &f); err != nil {
 		return f, err
 	}
