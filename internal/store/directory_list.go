@@ -35,7 +35,7 @@ func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 
 	// The rows of a pointed filter are few, so they are counted where they are found; of others the page comes first, and the
 	// total only where the page does not tell it.
-	inline := q.Filter != nil && pointed(q.Filter.Expr) && q.Offset == 0 && q.After == ""
+	inline := q.Filter != nil && pointed(q.Filter.Expr) && q.Offset == 0 && q.After == "" && q.SortBy == nil
 	counted := "0"
 	if inline {
 		counted = "count(*) over ()"
@@ -61,6 +61,11 @@ func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 	behind := "s.id"
 	if q.SortBy != nil {
 		place, behind = ", row_number() over (order by "+order+") as place", "s.place"
+	}
+	if inline {
+		// Found by the value's own index and then sorted: an order that an index has would tempt the planner to read all
+		// resources in that order until it meets the few.
+		order = f.idColumn() + " || ''"
 	}
 	sql := fmt.Sprintf(`
 		select %s

@@ -60,7 +60,8 @@ func readReferences(raw json.RawMessage) ([]scim.Reference, error) {
 }
 
 // groupsOf is a scalar subquery of the groups of this directory that a user is in: member and directory are placeholders.
-// A set of pairs ends by itself where groups contain each other.
+// A set of pairs ends by itself where groups contain each other. The cross joins keep SQLite to the order in which they are
+// written: without statistics it would read all memberships of the organization for each step.
 func (p *Push) groupsOf(member, dir string) string {
 	return `(
 			with recursive up (group_id, direct) as (
@@ -71,16 +72,18 @@ func (p *Push) groupsOf(member, dir string) string {
 				union
 				select m.group_id, 0
 				from up
-				join group_members m on m.organization = $1
+				cross join group_members m
+				where m.organization = $1
 					and m.member_id = up.group_id
 			)
 			select ` + p.tx.d.jsonRows(`s.id, s.display_name, case when s.direct = 1 then 'direct' else 'indirect' end`) + `
 			from (
 				select g.id, g.display_name, max(up.direct) as direct
 				from up
-				join groups g on g.organization = $1
+				cross join groups g
+				where g.organization = $1
 					and g.id = up.group_id
-				where g.directory = ` + dir + `
+					and g.directory = ` + dir + `
 				group by g.id, g.display_name
 				order by g.id) s)`
 }

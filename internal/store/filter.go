@@ -428,14 +428,16 @@ func (f *filterSQL) groups(x scim.Expr) string {
 				with recursive down (root, member, direct) as (
 					select g.id, m.member_id, 1
 					from groups g
-					join group_members m on m.organization = $1
-						and m.group_id = g.id
+					cross join group_members m
 					where g.organization = $1
 						and g.directory = $2%s
+						and m.organization = $1
+						and m.group_id = g.id
 					union
 					select down.root, m.member_id, 0
 					from down
-					join group_members m on m.organization = $1
+					cross join group_members m
+					where m.organization = $1
 						and m.group_id = down.member
 				)
 				select s.member
@@ -443,9 +445,10 @@ func (f *filterSQL) groups(x scim.Expr) string {
 					select root, member, max(direct) as direct
 					from down
 					group by root, member) s
-				join groups g on g.organization = $1
+				cross join groups g
+				where g.organization = $1
 					and g.id = s.root
-				where %s)`, anchor, condition)
+					and (%s))`, anchor, condition)
 }
 
 // pointed tells whether a filter names at most a handful of resources by an indexed value, so that counting them all costs

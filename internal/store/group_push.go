@@ -121,7 +121,8 @@ func (p *Push) lockGroup(ctx context.Context, group string, check Check) (res *s
 				union
 				select m.group_id
 				from outer_groups
-				join group_members m on m.organization = $1
+				cross join group_members m
+				where m.organization = $1
 					and m.member_id = outer_groups.id
 			)
 			select 1
