@@ -205,11 +205,21 @@ func TestDemo_TheStoryGoesAsItIsPrinted(t *testing.T) {
 	if again := newBrowser(t).get(setup[1]); again.status != http.StatusGone {
 		t.Errorf("the one-time link works twice: %d", again.status)
 	}
-	_ = vestibule
-
+	inbox := operator.get(vestibule + "/o/northwind/inbox")
+	row := inbox.Find("main *").FilterFunction(func(_ int, s *goquery.Selection) bool {
+		return strings.Contains(s.Text(), "Nina Novak") && s.Find(`a[href*="/give"]`).Length() > 0
+	}).Last()
+	give, ok := row.Find(`a[href*="/give"]`).First().Attr("href")
+	if !ok {
+		t.Fatalf("Nina does not stand in the inbox: %s", inbox.text())
+	}
+	given := operator.press(operator.get(vestibule+give), "Save", "role", "asset-editor", "resource", "berlin-1")
+	if given.status != http.StatusOK {
+		t.Fatalf("giving the role: %d %s", given.status, given.text())
+	}
 	again := person.press(nina, "Refresh the token")
-	if !strings.Contains(again.text(), "The token was refreshed") {
-		t.Fatalf("refresh: %s", again.text())
+	if diff := cmp.Diff(again.grants(), []string{"viewer@northwind", "asset-editor@berlin-1"}); diff != "" {
+		t.Fatalf("after the role was given: %s: %s", diff, again.text())
 	}
 	signOut(again)
 

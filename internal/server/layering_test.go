@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"internal/session": 2, "internal/audit": 2, "internal/outbox": 2,
 
 	"internal/fault": 1, "internal/id": 1, "internal/seal": 1, "internal/config": 1, "internal/netguard": 1, "internal/page": 1,
+	"internal/simulate": 1,
 
 	"scim": 0, "oidc": 0, "migrations": 0, // these know nothing of ours at all
 }
