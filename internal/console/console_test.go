@@ -497,6 +497,9 @@ func TestUser_WhyNamesTheWholePath(t *testing.T) {
 			t.Errorf("the row lacks %q: %s", hop, got)
 		}
 	}
+	if got := a.text("section[aria-labelledby=permissions] dl"); got != "Northwind Energy organization View assets London 1 site View assets Edit assets Delete assets" {
+		t.Errorf("the permissions are %q", got)
+	}
 	asked := b.page(h.at("Dana Dubois") + "?permission=assets.update&at=london-1-roof")
 	if got := asked.text("section[aria-labelledby=question] [role=status]"); !strings.HasPrefix(got, "Yes.") || !strings.Contains(got, "and so at Roof plant") {
 		t.Errorf("the answer is %q", got)

@@ -146,6 +146,15 @@ type directoryLine struct {
 	Warnings               []string
 }
 
+// pushed says how much a directory has pushed.
+func (d directoryLine) pushed() string {
+	users := plural(d.Counts.Users, "user")
+	if d.Counts.Inactive > 0 {
+		users += " (" + number(d.Counts.Inactive) + " inactive there)"
+	}
+	return users + ", " + plural(d.Counts.Groups, "group")
+}
+
 type tokenLine struct {
 	ID, Prefix, Source string
 	Created            when

@@ -222,21 +222,19 @@ func (c *Console) leave(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// resourcePermissions is what somebody may do at one resource.
+// resourcePermissions is what somebody may do at one resource, and below it as far as no other line says something else.
 type resourcePermissions struct {
 	Resource    string
 	Type        string
-	Depth       int
-	Permissions []permissionLine
-	Inherited   string // the resource above that allows exactly the same; its list is not repeated
+	Permissions []permissionLine // none where a restriction takes everything away
 }
 
 type permissionLine struct {
 	ID, Name string
 }
 
-// permissionsOf lists what somebody may do, resource by resource, in tree order. What a resource has exactly as the one
-// above is said in a word.
+// permissionsOf lists what somebody may do in tree order, at the root and wherever it differs from the resource above: a tree
+// of thousands of sites stays a page.
 func permissionsOf(e *access.Effective) []resourcePermissions {
 	names := map[id.Permission]string{}
 	for _, p := range e.Catalogue().Permissions() {
@@ -246,16 +244,12 @@ func permissionsOf(e *access.Effective) []resourcePermissions {
 	var out []resourcePermissions
 	for _, r := range tree.All() {
 		list := by[r.ID]
-		if len(list) == 0 {
+		if up := tree.Path(r.ID); len(up) == 1 && len(list) == 0 || len(up) > 1 && slices.Equal(by[up[1]], list) {
 			continue
 		}
-		line := resourcePermissions{Resource: tree.Name(r.ID), Type: r.Type, Depth: tree.Depth(r.ID)}
-		if up := tree.Path(r.ID); len(up) > 1 && slices.Equal(by[up[1]], list) {
-			line.Inherited = tree.Name(up[1])
-		} else {
-			for _, p := range list {
-				line.Permissions = append(line.Permissions, permissionLine{string(p), cmp.Or(names[p], string(p))})
-			}
+		line := resourcePermissions{Resource: tree.Name(r.ID), Type: r.Type}
+		for _, p := range list {
+			line.Permissions = append(line.Permissions, permissionLine{string(p), cmp.Or(names[p], string(p))})
 		}
 		out = append(out, line)
 	}
