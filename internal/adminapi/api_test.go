@@ -416,6 +416,9 @@ func TestLists_OfWhatIsDeclared(t *testing.T) {
 			}
 		}
 		c.want(422, "GET", northwind+"/resources?cursor=nothing", "")
+		if got := c.want(200, "GET", northwind, ""); got["id"] != "northwind" || got["seat_limit"] != nil || got["seated"] != float64(1) {
+			t.Errorf("one organization: %v", got)
+		}
 		roles := c.want(200, "GET", northwind+"/roles", "")["items"].([]any)
 		if d := cmp.Diff(roles[1], map[string]any{
 			"id": "asset-editor", "name": "Asset Editor", "includes": []any{"viewer"}, "permissions": []any{"assets.read", "assets.update"},
@@ -616,6 +619,9 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 				raw, err := json.Marshal(got)
 				if code != 200 || err != nil {
 					t.Errorf("%s: got %d %v", name, code, got)
+				}
+				if operation == "get-organization" && got["seated"] != float64(1) {
+					t.Errorf("%s counts users of another organization: %v", name, got)
 				}
 				for _, foreign := range []string{string(c.dana), grant, restriction, mapping, "Night shift", "london-1", "entra", "northwind"} {
 					if operation != "list-organizations" && bytes.Contains(raw, []byte(`"`+foreign+`"`)) {

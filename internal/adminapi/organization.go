@@ -93,6 +93,22 @@ func (a *API) organizations(api huma.API) {
 		})
 		return out, err
 	})
+	handle(a, api, huma.Operation{
+		OperationID: "get-organization", Method: http.MethodGet, Path: "/organizations/{organization}", Summary: "One organization",
+	}, func(ctx context.Context, in *Of) (out *one[Organization], err error) {
+		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
+			self, err := tx.Self(ctx)
+			if err != nil {
+				return err
+			}
+			_, used, err := tx.Seats(ctx)
+			out = &one[Organization]{organizationOf(store.OrganizationSummary{
+				ID: self.ID, Name: self.Name, SeatLimit: self.SeatLimit, Seated: used, Flags: self.Flags, Created: self.Created,
+			})}
+			return err
+		})
+		return out, err
+	})
 	list(a, api, "groups", "Groups, by name",
 		func(ctx context.Context, tx *store.Tx) ([]directory.Group, error) { return tx.Groups(ctx) },
 		func(g directory.Group) (string, []string) { return string(g.ID), []string{string(g.ID), g.Name} },
