@@ -31,6 +31,13 @@ const (
 	CodeEmailTaken    Code = "address-taken"    // somebody else of the organization holds it
 )
 
+// Codes lists them, so that a test can see that each has its words on a page.
+var Codes = []Code{
+	CodeUnknownOrganization, CodeUnknownConnection, CodeConnectionDisabled, CodeNoConnection, CodeOtherOrganization,
+	CodeSuspended, CodeDeactivated, CodePending, CodeDeleted, CodeOverLimit, CodeNoSeat, CodeBoundElse, CodeSeveral,
+	CodeKeysDiffer, CodeNotPushed, CodeNoEmail, CodeForeignDomain, CodeUnverified, CodeEmailTaken,
+}
+
 // Verified is what a provider says of an address. Three values, not two: silence is not a denial.
 type Verified int
 
