@@ -177,8 +177,13 @@ func TestRun_DeliversWhatIsPostedAndEndsWithItsContext(t *testing.T) {
 			kinds = append(kinds, outbox.Webhook)
 		}
 		post(t, db, kinds...)
-		<-all
-		<-ran
+		for what, done := range map[string]chan struct{}{"every delivery": all, "the periodic work": ran} {
+			select {
+			case <-done:
+			case <-time.After(time.Minute):
+				t.Errorf("waited in vain for %s", what)
+			}
+		}
 		cancel()
 		wg.Wait()
 		for _, d := range deliveries(t, db) {
