@@ -93,14 +93,8 @@ func (p *Push) membersOf(group string) string {
 	return `(
 			select ` + p.tx.d.jsonRows(`s.member_id, s.display, s.type`) + `
 			from (
-				select m.member_id, coalesce(r.document ->> 'displayName', g.display_name) as display,
-					case when m.kind = 'group' then 'Group' else 'User' end as type
+				select m.member_id, ` + memberDisplay + ` as display, ` + memberType + ` as type
 				from group_members m
-				left join directory_records r on r.organization = $1
-					and r.directory = $2
-					and r.user_id = m.member_id
-				left join groups g on g.organization = $1
-					and g.id = m.member_id
 				where m.organization = $1
 					and m.group_id = ` + group + `
 				order by m.member_id) s)`

@@ -354,7 +354,11 @@ func (f *filterSQL) emails(x scim.Expr) string {
 		}
 		return f.compare(value{expr: "e." + c.Path.Sub.Name + "_key", bytes: true}, c.Op, c.Value, true)
 	})
-	return fmt.Sprintf(`r.user_id in (select e.user_id from record_emails e where e.organization = $1 and e.directory = $2 and (%s))`, condition)
+	rows := fmt.Sprintf(`select e.user_id from record_emails e where e.organization = $1 and e.directory = $2 and (%s)`, condition)
+	if pointed(x) {
+		return f.p.tx.d.amongFew("r.user_id", rows)
+	}
+	return "r.user_id in (" + rows + ")"
 }
 
 // memberCondition compiles a condition over one row of group_members, called m.
@@ -389,7 +393,11 @@ func (f *filterSQL) members(x scim.Expr) string {
 	if v, ok := x.(scim.ValuePath); ok {
 		x = v.Expr
 	}
-	return fmt.Sprintf(`g.id in (select m.group_id from group_members m where m.organization = $1 and (%s))`, f.memberCondition(x))
+	return f.p.tx.d.amongFew("g.id", fmt.Sprintf(`
+				select m.group_id
+				from group_members m
+				where m.organization = $1
+					and (%s)`, f.memberCondition(x)))
 }
 
 // groups compiles a condition over the groups a user is in, directly or through groups, by walking down from the groups:
@@ -424,7 +432,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 		}
 		return sqlFalse
 	})
-	return fmt.Sprintf(`r.user_id in (
+	return f.p.tx.d.amongFew("r.user_id", fmt.Sprintf(`
 				with recursive down (root, member, direct) as (
 					select g.id, m.member_id, 1
 					from groups g
@@ -448,7 +456,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 				cross join groups g
 				where g.organization = $1
 					and g.id = s.root
-					and (%s))`, anchor, condition)
+					and (%s)`, anchor, condition))
 }
 
 // pointed tells whether a filter names at most a handful of resources by an indexed value, so that counting them all costs

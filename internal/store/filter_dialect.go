@@ -5,11 +5,24 @@ import "fmt"
 // Where the two stores' words for JSON differ. Arguments are SQL, never input.
 
 // elements is a subquery of the texts in a JSON array that a placeholder holds: one statement for any number of ids.
-func (d dialect) elements(placeholder string) string {
-	if d == postgresDialect {
-		return fmt.Sprintf("select e.value from json_array_elements_text(cast(%s as json)) e", placeholder)
+func (d dialect) elements(placeholder string, as ...string) string {
+	column := "e.value"
+	for _, name := range as {
+		column += " as " + name
 	}
-	return fmt.Sprintf("select e.value from json_each(%s) e", placeholder)
+	if d == postgresDialect {
+		return fmt.Sprintf("select %s from json_array_elements_text(cast(%s as json)) e", column, placeholder)
+	}
+	return fmt.Sprintf("select %s from json_each(%s) e", column, placeholder)
+}
+
+// amongFew is true where the column is one of what a subquery finds. PostgreSQL finds them first and then looks each up by
+// its key, whatever it believes about the table's size.
+func (d dialect) amongFew(column, subquery string) string {
+	if d == postgresDialect {
+		return fmt.Sprintf("%s = any (array(%s))", column, subquery)
+	}
+	return fmt.Sprintf("%s in (%s)", column, subquery)
 }
 
 // jsonRows is a scalar subquery's JSON array of arrays.
