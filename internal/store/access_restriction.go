@@ -59,7 +59,15 @@ func (tx *Tx) Restrict(ctx context.Context, actor audit.Actor, r Restriction) (R
 		return r, fault.New(fault.Invalid, "A restriction is put on a user or on a group.").
 			WithField("user", "Name a user or a group, not both.")
 	}
-	r.ID, r.GrantedBy, r.Created = id.New[id.Restriction](), actor.ID, tx.now
+	if r.Group != "" {
+		if _, err := tx.Group(ctx, r.Group); fault.KindOf(err) == fault.NotFound {
+			return r, fault.New(fault.Invalid, "There is no group %q in this organization.", r.Group).
+				WithField("group", "There is no such group.")
+		} else if err != nil {
+			return r, err
+		}
+	}
+	r.ID, r.GrantedBy, r.Created = id.New[id.Restriction](), actor.ID, tx.now.UTC().Truncate(time.Microsecond)
 	if r.Resource == "" {
 		r.Resource = id.Resource(tx.Organization)
 	}

@@ -994,6 +994,19 @@ func TestRestrict_IsAuditedAndLifted(t *testing.T) {
 		refused(t, err, fault.Forbidden, access.CodeCeiling)
 		_, err = restrict("nobody", "emea")
 		refused(t, err, fault.Invalid, "")
+		group(t, db, "crew", "Crew", "", string(dana))
+		for g, want := range map[id.Group]bool{"crew": true, "nobody": false} {
+			err := write(t, db, func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Restrict(ctx, operator, store.Restriction{Group: g, Resource: "americas", Actions: []string{"read"}})
+				return err
+			})
+			if (err == nil) != want {
+				t.Errorf("a restriction on the group %s: %v", g, err)
+			}
+		}
+		if e := effective(t, db, dana); e.Allowed("assets.read", "americas") || !e.Allowed("assets.read", "emea") {
+			t.Errorf("the group's restriction is not in force: %+v", e.Restrictions)
+		}
 		r, err := restrict(dana, "london-1")
 		must(t, err)
 		if effective(t, db, dana).Allowed("assets.update", "london-1") || len(r.Actions) != 1 {

@@ -92,7 +92,7 @@ func (tx *Tx) Map(ctx context.Context, actor audit.Actor, m Mapping) (Mapping, e
 	if err := access.Give(giver, ground, access.Want{Role: m.Role, Resource: m.Resource}, tx.now, receivers...); err != nil {
 		return m, err
 	}
-	m.ID, m.Source, m.GrantedBy, m.Created = id.New[id.GroupRole](), MappingManual, actor.ID, tx.now
+	m.ID, m.Source, m.GrantedBy, m.Created = id.New[id.GroupRole](), MappingManual, actor.ID, tx.now.UTC().Truncate(time.Microsecond)
 	return m, tx.insertMapping(ctx, actor, ground, m)
 }
 
