@@ -718,6 +718,9 @@ func TestAudit_FiltersAndTheirCSVShowTheSame(t *testing.T) {
 func TestHome_LeadsToWhereOneIsSignedIn(t *testing.T) {
 	t.Parallel()
 	h := declared(t)
+	if got := h.browser().page("/").text(".actions a[href^='/signin']"); got != "Sign in through your organization" {
+		t.Errorf("before there is an operator, users are offered %q", got)
+	}
 	h.operator()
 	if got := h.browser().page("/").text("h1"); got != "Sign in to the console" {
 		t.Errorf("nobody sees %q", got)

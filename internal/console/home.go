@@ -33,9 +33,13 @@ func (c *Console) home(w http.ResponseWriter, r *http.Request) error {
 	if o != nil {
 		return c.organizations(w, r, o)
 	}
-	var claimed bool
+	var claimed, declared bool
 	if err := c.DB.System().Read(ctx, func(tx *store.SystemTx) (err error) {
-		claimed, err = tx.HasOperator(ctx)
+		if claimed, err = tx.HasOperator(ctx); err != nil || claimed {
+			return err
+		}
+		all, err := tx.Organizations(ctx)
+		declared = len(all) > 0
 		return err
 	}); err != nil {
 		return err
@@ -69,7 +73,7 @@ func (c *Console) home(w http.ResponseWriter, r *http.Request) error {
 		}
 		return page.Render(w, r, http.StatusOK, choosePage(list))
 	case !claimed:
-		return page.Render(w, r, http.StatusOK, unclaimedPage())
+		return page.Render(w, r, http.StatusOK, unclaimedPage(declared))
 	}
 	return page.Render(w, r, http.StatusOK, doorsPage())
 }
