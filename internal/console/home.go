@@ -114,7 +114,8 @@ func seats(limit, used int64) string {
 type overview struct {
 	*frame
 	Flags       []string
-	Seats       string
+	Seats       string // how many are taken
+	SeatsOf     string // of how many
 	SeatsFull   bool
 	Users       store.UserCounts
 	Directories []directoryLine
@@ -135,7 +136,10 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Seats, o.SeatsFull = seats(limit, used), limit > 0 && used >= limit
+	o.Seats, o.SeatsOf, o.SeatsFull = number(int(used)), "seats used, no limit", limit > 0 && used >= limit
+	if limit > 0 {
+		o.SeatsOf = "of " + plural(int(limit), "seat") + " used"
+	}
 	if v.viewer.everywhere(access.UsersRead) {
 		if o.Users, err = tx.CountUsers(v.ctx); err != nil {
 			return nil, err

@@ -58,6 +58,10 @@ func eventLines(v *visit, tx *store.Tx, events []audit.Event) ([]eventLine, erro
 		if e.TargetKind != "user" || line.Target == "" {
 			line.Whom = either(names[e.User], string(e.User))
 		}
+		// A session or an identity has no name: whose it is says more than its id, which stands in the details of the log.
+		if line.Whom != "" && e.TargetName == "" && id.IsUUID(e.TargetID) {
+			line.Target = ""
+		}
 		out = append(out, line)
 	}
 	return out, nil
@@ -137,13 +141,17 @@ var objects = []choice{
 	{Value: "user.", Name: "Users"},
 	{Value: "grant.", Name: "Grants"},
 	{Value: "restriction.", Name: "Restrictions"},
-	{Value: "group.", Name: "Groups"},
-	{Value: "group-role.", Name: "What groups give"},
-	{Value: "session.", Name: "Sessions"},
+	{Value: "group.", Name: "Groups and their members"},
+	{Value: "mapping.", Name: "What groups give"},
 	{Value: "sign-in.", Name: "Sign-ins"},
+	{Value: "session.", Name: "Sessions"},
 	{Value: "identity.", Name: "Identities"},
+	{Value: "application.", Name: "Applications opened"},
+	{Value: "token.", Name: "Tokens"},
 	{Value: "directory.", Name: "Directories"},
+	{Value: "directory-token.", Name: "Directory tokens"},
 	{Value: "connection.", Name: "Connections"},
+	{Value: "resource.", Name: "Resources"},
 	{Value: "organization.", Name: "Organization"},
 	{Value: "conflict.", Name: "Conflicts"},
 }
