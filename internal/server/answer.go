@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/oidc"
 )
 
 // The faces a request can be for, told apart by its path: they count and answer each in their own form.
@@ -22,10 +24,8 @@ const (
 	faceConsole = "console"
 )
 
-// openID are the endpoints that programs call; authorize and end_session are for browsers, and get pages.
-var openID = map[string]bool{
-	"/token": true, "/userinfo": true, "/introspect": true, "/revoke": true, "/jwks": true, "/keys": true,
-}
+// programs are the OpenID endpoints that programs call; authorize and end_session are for browsers, and get pages.
+var programs = []string{oidc.PathToken, oidc.PathUserinfo, oidc.PathIntrospect, oidc.PathRevoke, oidc.PathKeys}
 
 func faceOf(path string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -38,10 +38,10 @@ func faceOf(path string) string {
 		return faceAPI
 	case "signin", "sso":
 		return faceSignIn
-	case "authorize", ".well-known", "end_session", "oauth", "oidc":
+	case "authorize", "end_session", ".well-known":
 		return faceOpenID
 	}
-	if openID[path] {
+	if slices.Contains(programs, path) {
 		return faceOpenID
 	}
 	return faceConsole
@@ -73,7 +73,7 @@ func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, f failure)
 		writeJSON(w, f.status, "application/scim+json", map[string]any{
 			"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:Error"}, "status": strconv.Itoa(f.status), "detail": said,
 		})
-	case face == faceOpenID && openID[r.URL.Path]:
+	case face == faceOpenID && slices.Contains(programs, r.URL.Path):
 		writeJSON(w, f.status, "application/json", map[string]any{"error": "server_error", "error_description": said})
 	case face == faceAPI, face == faceOpenID && strings.HasPrefix(r.URL.Path, "/.well-known/"), face == faceHealth:
 		problem := map[string]any{"type": "about:blank", "title": http.StatusText(f.status), "status": f.status, "detail": said}

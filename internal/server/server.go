@@ -94,8 +94,10 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log), bound(strings.HasPrefix(o.URL, "https://")))
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, notFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, methodNotAllowed) })
-	r.Get("/healthz", healthz)
-	r.Get("/readyz", s.readyz(o.DB))
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		r.MethodFunc(method, "/healthz", healthz)
+		r.MethodFunc(method, "/readyz", s.readyz(o.DB))
+	}
 	r.Method(http.MethodGet, "/metrics", metrics.handler())
 	provider.Mount(r)
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
