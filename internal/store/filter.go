@@ -358,7 +358,7 @@ func (f *filterSQL) emails(x scim.Expr) string {
 	if pointed(x) {
 		return f.p.tx.d.amongFew("r.user_id", rows)
 	}
-	return "r.user_id in (" + rows + ")"
+	return f.p.tx.d.among("r.user_id", rows)
 }
 
 // memberCondition compiles a condition over one row of group_members, called m.
@@ -393,7 +393,7 @@ func (f *filterSQL) members(x scim.Expr) string {
 	if v, ok := x.(scim.ValuePath); ok {
 		x = v.Expr
 	}
-	return f.p.tx.d.amongFew("g.id", fmt.Sprintf(`
+	return f.p.tx.d.among("g.id", fmt.Sprintf(`
 				select m.group_id
 				from group_members m
 				where m.organization = $1
@@ -432,7 +432,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 		}
 		return sqlFalse
 	})
-	return f.p.tx.d.amongFew("r.user_id", fmt.Sprintf(`
+	return f.p.tx.d.among("r.user_id", fmt.Sprintf(`
 				with recursive down (root, member, direct) as (
 					select g.id, m.member_id, 1
 					from groups g

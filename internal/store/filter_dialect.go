@@ -16,8 +16,16 @@ func (d dialect) elements(placeholder string, as ...string) string {
 	return fmt.Sprintf("select %s from json_each(%s) e", column, placeholder)
 }
 
-// amongFew is true where the column is one of what a subquery finds. PostgreSQL finds them first and then looks each up by
-// its key, whatever it believes about the table's size.
+// among is true where the column is one of what a subquery finds. The coalesce keeps PostgreSQL from making a join of it,
+// whose order it would choose by statistics that may not be there yet: it builds a hash once and probes it.
+func (d dialect) among(column, subquery string) string {
+	if d == postgresDialect {
+		return fmt.Sprintf("coalesce(%s in (%s), false)", column, subquery)
+	}
+	return fmt.Sprintf("%s in (%s)", column, subquery)
+}
+
+// amongFew is among where the subquery finds a handful, which are then looked up by their key.
 func (d dialect) amongFew(column, subquery string) string {
 	if d == postgresDialect {
 		return fmt.Sprintf("%s = any (array(%s))", column, subquery)
