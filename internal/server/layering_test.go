@@ -21,6 +21,7 @@ var floors = map[string]int{
 
 	"internal/provisioning": 5, "internal/signin": 5, "internal/issuing": 5, "internal/adminapi": 5, "internal/console": 5,
 	"internal/apply": 5, "internal/job": 5, "internal/demo": 5,
+	"internal/simulate": 5, "internal/scimcheck": 5,
 
 	"internal/store": 4,
 
@@ -29,7 +30,7 @@ var floors = map[string]int{
 	"internal/session": 2, "internal/audit": 2, "internal/outbox": 2,
 
 	"internal/fault": 1, "internal/id": 1, "internal/seal": 1, "internal/config": 1, "internal/netguard": 1, "internal/page": 1,
-	"internal/simulate": 1, "internal/saml": 1,
+	"internal/saml": 1,
 
 	"scim": 0, "oidc": 0, "migrations": 0, // these know nothing of ours at all
 }
