@@ -391,6 +391,36 @@ func TestInbox_WhoGetsARoleOrIsLeftLeavesIt(t *testing.T) {
 	})
 }
 
+// may_grant alone gives: such a person sees the inbox, and of its people what is needed to give, and nobody else.
+func TestInbox_WhoOnlyGivesSeesWhoWaitsAndNoMore(t *testing.T) {
+	t.Parallel()
+	h := declared(t)
+	h.user("northwind", "Rita Reception")
+	h.give("Rita Reception", "receptionist", "northwind")
+	b := h.as("northwind", "Rita Reception")
+	if got := b.page("/o/northwind/inbox").text("tbody .who a"); got != "Niko New" {
+		t.Fatalf("the inbox shows %q", got)
+	}
+	if got := b.page(h.at("Niko New")).text(".tabs"); got != "Access and why" {
+		t.Errorf("of who waits, Rita is offered %q", got)
+	}
+	for path, want := range map[string]int{
+		"/o/northwind/users": http.StatusForbidden, h.at("Dana Dubois"): http.StatusNotFound, h.at("Niko New") + "/identities": http.StatusForbidden,
+		h.at("Niko New") + "/sessions": http.StatusForbidden, h.at("Niko New") + "/do/suspend": http.StatusForbidden,
+	} {
+		if got := b.get(path); got.status != want {
+			t.Errorf("%s answers %d, want %d", path, got.status, want)
+		}
+	}
+	got := b.post(h.at("Niko New")+"/give", "role", "asset-editor", "resource", "london-1")
+	if got.status != http.StatusSeeOther || got.location != "/o/northwind/inbox" {
+		t.Fatalf("giving answers %d to %q: %s", got.status, got.location, got.text("main"))
+	}
+	if got := b.get(h.at("Niko New")); got.status != http.StatusNotFound {
+		t.Errorf("who has a role now still answers %d", got.status)
+	}
+}
+
 // pickOf is a checkbox of the dialog: whether it is ticked, whether it is greyed, and what stands beside it.
 func pickOf(a answer, input string) string {
 	s := a.Find("#" + input)

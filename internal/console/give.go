@@ -366,7 +366,8 @@ func (c *Console) give(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.setFlash(w, f.User.Name()+" holds "+f.Summary+" now.")
 	to := string(f.at(""))
-	if r.PostForm.Get("back") == "inbox" {
+	// Who gives without users.read no longer reaches the user now.
+	if r.PostForm.Get("back") == "inbox" || !v.viewer.reaches(access.UsersRead, f.Access) {
 		to = string(v.at("inbox"))
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)

@@ -42,11 +42,14 @@ func (p person) at(path string, query ...string) templ.SafeURL {
 	return p.frame.at(to, query...)
 }
 
-// load reads a user the viewer may see. Whom they may not see is not there for them.
+// person reads a user the viewer may see: whom users.read reaches, and of the inbox whoever the viewer may give a role to.
+// Anybody else is not there for them.
 func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 	v.section = "users"
-	if err := v.viewer.demand(v.frame, access.UsersRead); err != nil {
-		return person{}, err
+	if !v.viewer.gives() {
+		if err := v.viewer.demand(v.frame, access.UsersRead); err != nil {
+			return person{}, err
+		}
 	}
 	u, err := tx.UserDetail(v.ctx, userOf(v))
 	if err != nil {
@@ -56,14 +59,23 @@ func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 	if err != nil {
 		return person{}, err
 	}
-	// The inbox shows people without any grant; whoever may give at the organization itself reaches them.
-	if !v.viewer.reaches(access.UsersRead, e) && (v.viewer.inboxOnly() != nil || !v.viewer.gives() || e.BeyondDefaults()) {
+	waits := v.viewer.gives() && v.viewer.inboxOnly() == nil && !e.BeyondDefaults()
+	if !v.viewer.reaches(access.UsersRead, e) && !waits {
 		return person{}, fault.New(fault.NotFound, "There is no user %s in this organization.", u.ID)
 	}
 	p := person{frame: v.frame, User: u, Access: e, Status: statusOf(u), Manages: v.viewer.reaches(access.UsersManage, e)}
 	p.Pushed = slices.ContainsFunc(u.Sources, func(s directory.Source) bool { return s.Kind == directory.SourceRecord })
 	v.title = u.Name()
 	p.Sources, err = sourceWords(v, tx, u)
+	return p, err
+}
+
+// known is person for pages that show more than a giver of roles needs.
+func (c *Console) known(v *visit, tx *store.Tx) (person, error) {
+	p, err := c.person(v, tx)
+	if err == nil && !v.viewer.reaches(access.UsersRead, p.Access) {
+		err = v.viewer.demand(v.frame, access.UsersRead)
+	}
 	return p, err
 }
 
@@ -155,7 +167,11 @@ func sourceName(s access.Source) string {
 func hopOf(v *visit, h access.Hop) hopLine {
 	switch h.Kind {
 	case access.HopGroup:
-		return hopLine{"Member of " + h.Name, v.at("groups/" + h.ID)}
+		line := hopLine{"Member of " + h.Name, ""}
+		if v.viewer.everywhere(access.UsersRead) {
+			line.Link = v.at("groups/" + h.ID)
+		}
+		return line
 	case access.HopMapping:
 		return hopLine{"which gives", ""}
 	case access.HopGrant:
@@ -165,15 +181,23 @@ func hopOf(v *visit, h access.Hop) hopLine {
 	case access.HopProvider:
 		return hopLine{"Default role of the provider", ""}
 	case access.HopRole:
-		return hopLine{h.Name, v.at("roles") + templ.SafeURL("#"+h.ID)}
+		return hopLine{h.Name, roleLink(v, h.ID)}
 	case access.HopIncluded:
-		return hopLine{"includes " + h.Name, v.at("roles") + templ.SafeURL("#"+h.ID)}
+		return hopLine{"includes " + h.Name, roleLink(v, h.ID)}
 	case access.HopResource:
 		return hopLine{"at " + h.Name, ""}
 	case access.HopInherited:
 		return hopLine{"and so at " + h.Name, ""}
 	}
 	return hopLine{h.Name, ""}
+}
+
+// roleLink leads to a role, for who may open the page: nothing is offered that leads to a refusal.
+func roleLink(v *visit, role string) templ.SafeURL {
+	if !v.viewer.may(access.UsersRead) {
+		return ""
+	}
+	return v.at("roles") + templ.SafeURL("#"+role)
 }
 
 // userAccess is the first page about a user: what may she do, and why.
@@ -301,7 +325,7 @@ type groupOfUser struct {
 }
 
 func (c *Console) userGroups(v *visit, tx *store.Tx) (templ.Component, error) {
-	p, err := c.person(v, tx)
+	p, err := c.known(v, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +367,7 @@ type identityLine struct {
 }
 
 func (c *Console) userIdentities(v *visit, tx *store.Tx) (templ.Component, error) {
-	p, err := c.person(v, tx)
+	p, err := c.known(v, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -439,7 +463,7 @@ func browserName(s session.Session) string {
 }
 
 func (c *Console) userSessions(v *visit, tx *store.Tx) (templ.Component, error) {
-	p, err := c.person(v, tx)
+	p, err := c.known(v, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -456,7 +480,7 @@ type userActivity struct {
 }
 
 func (c *Console) userActivity(v *visit, tx *store.Tx) (templ.Component, error) {
-	p, err := c.person(v, tx)
+	p, err := c.known(v, tx)
 	if err != nil {
 		return nil, err
 	}

@@ -87,6 +87,7 @@ func (h *house) declare() {
 				ID: "owner", Name: "Owner", Includes: []id.Role{"user-admin"}, Permissions: []id.Permission{"connections.manage"},
 				MayGrant: []id.Role{"*"}, Protected: true,
 			},
+			{ID: "receptionist", Name: "Receptionist", MayGrant: []id.Role{"viewer", "asset-editor"}},
 			{ID: "auditor", Name: "Auditor", Permissions: []id.Permission{"audit.read", "users.read"}},
 			{ID: "billing-clerk", Name: "Billing Clerk", Permissions: []id.Permission{"billing.read"}},
 		} {
