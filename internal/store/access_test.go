@@ -224,32 +224,46 @@ func TestAccess_SeesWhatTheOperatorDeclaresAtOnce(t *testing.T) {
 		if got := effective(t, db, dana).Claims(); len(got) != 1 {
 			t.Fatalf("got %v, want the default role", got)
 		}
-		declare := func(settings store.Settings, abort error) error {
-			return db.System().Write(t.Context(), func(tx *store.SystemTx) error {
-				tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: "northwind", Name: "Northwind", Settings: settings})
-				tx.In("northwind").BumpOrganization(t.Context())
-				// What a transaction reads of its own change is not kept: it may yet be undone.
-				if _, err := tx.In("northwind").Access(t.Context(), dana); err != nil {
-					return err
+		// A change that is undone leaves its version to the next one: what was read of it under that version must not be kept.
+		declare := func(change func(tx *store.SystemTx)) {
+			t.Helper()
+			write := func(change func(tx *store.SystemTx) error) error {
+				return db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+					tx.Bump(t.Context(), "configuration")
+					tx.In("northwind").BumpOrganization(t.Context())
+					return change(tx)
+				})
+			}
+			err := write(func(tx *store.SystemTx) error {
+				tx.PutDeclaredOrganization(store.DeclaredOrganization{
+					ID: "northwind", Name: "Northwind", Settings: store.Settings{DefaultRoles: []access.RoleAt{{Role: "owner"}}},
+				})
+				tx.PutDeclaredRole(store.DeclaredRole{Role: access.Role{ID: "asset-editor", Name: "Undone", Includes: []id.Role{"auditor"}}, Position: 1})
+				e, err := tx.In("northwind").Access(t.Context(), dana)
+				if err == nil && !e.Holds("owner", "northwind") {
+					t.Errorf("a transaction does not see its own change: %v", e.Claims())
 				}
-				return abort
+				return errors.Join(err, errRefused)
 			})
+			if !errors.Is(err, errRefused) {
+				t.Fatalf("the change was to be undone: %v", err)
+			}
+			must(t, write(func(tx *store.SystemTx) error {
+				change(tx)
+				return nil
+			}))
 		}
-		if err := declare(store.Settings{DefaultRoles: []access.RoleAt{{Role: "owner"}}}, errRefused); err == nil {
-			t.Fatal("the aborted change was committed")
-		}
-		if got := effective(t, db, dana).RootRoles(); !slices.Equal(got, []id.Role{"viewer"}) {
-			t.Errorf("after an undone change: got %v", got)
-		}
-		must(t, declare(store.Settings{DefaultRoles: []access.RoleAt{{Role: "asset-editor"}}}, nil))
+		declare(func(tx *store.SystemTx) {
+			tx.PutDeclaredOrganization(store.DeclaredOrganization{
+				ID: "northwind", Name: "Northwind", Settings: store.Settings{DefaultRoles: []access.RoleAt{{Role: "asset-editor"}}},
+			})
+		})
 		if got := effective(t, db, dana).RootRoles(); !slices.Equal(got, []id.Role{"viewer", "asset-editor"}) {
 			t.Errorf("after a change of settings: got %v", got)
 		}
-		must(t, db.System().Write(t.Context(), func(tx *store.SystemTx) error {
-			tx.PutDeclaredRole(store.DeclaredRole{Role: access.Role{ID: "asset-editor", Name: "Asset Editor"}})
-			tx.Bump(t.Context(), "configuration")
-			return nil
-		}))
+		declare(func(tx *store.SystemTx) {
+			tx.PutDeclaredRole(store.DeclaredRole{Role: access.Role{ID: "asset-editor", Name: "Asset Editor"}, Position: 1})
+		})
 		if got := effective(t, db, dana).RootRoles(); !slices.Equal(got, []id.Role{"asset-editor"}) {
 			t.Errorf("after a change of a role: got %v", got)
 		}

@@ -56,7 +56,7 @@ func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogu
 	w.db.declared.mu.Lock()
 	kept := w.db.declared.catalogue
 	w.db.declared.mu.Unlock()
-	if kept.value != nil && kept.edition.version == version && !w.bumped {
+	if kept.value != nil && kept.edition.version == version {
 		return kept.value, nil
 	}
 	catalogue, err := w.loadCatalogue(ctx)

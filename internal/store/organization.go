@@ -123,7 +123,7 @@ func (tx *Tx) organizationAt(ctx context.Context, seen edition) (*Organization, 
 	cache.mu.Lock()
 	kept := cache.organizations[tx.Organization]
 	cache.mu.Unlock()
-	if kept.value != nil && kept.edition == seen && !tx.bumped {
+	if kept.value != nil && kept.edition == seen {
 		return kept.value, nil
 	}
 	o, err := tx.loadOrganization(ctx)
