@@ -10,7 +10,9 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/provisioning"
+	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
@@ -180,6 +182,37 @@ func TestToken_ExpiresIsRevokedAndRemembersItsUse(t *testing.T) {
 		}))
 		w.clock.Advance(time.Second)
 		w.plain().do(401, "GET", "/Users", "")
+	})
+}
+
+// A token keeps its door open when the node's key is rotated, as long as the old key is in the ring.
+func TestToken_IsRecognizedUnderEveryKeyOfTheRing(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		oldKey, newKey := seal.NewKey(), seal.NewKey()
+		url := storetest.URL(t, kind)
+		with := func(ring string) *client {
+			keys, err := seal.ParseKeys(ring)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := storetest.OpenURL(t, url, storetest.With(func(o *store.Options) { o.Keys = keys }))
+			w := &world{t: t, db: db, http: provisioning.New(provisioning.Config{DB: db, URL: publicURL})}
+			return w.plain()
+		}
+		c := with(oldKey)
+		err := c.w.db.System().Write(context.Background(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: "northwind", Name: "Northwind"})
+			tx.PutDeclaredDirectory(store.DeclaredDirectory{Organization: "northwind", ID: "plain", Name: "Plain", Dialect: "rfc", Key: "externalId"})
+			tx.PutDeclaredToken(store.DeclaredToken{Organization: "northwind", Directory: "plain", ID: "main", Hash: c.w.db.Keys.Hash(c.token), Prefix: "t"})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.do(200, "GET", "/Users", "")
+		with(newKey+","+oldKey).do(200, "GET", "/Users", "")
+		with(newKey).do(401, "GET", "/Users", "")
 	})
 }
 

@@ -310,6 +310,11 @@ func TestDelete_LeavesATombstoneThatClaimsNothing(t *testing.T) {
 		if u.Status != directory.Deleted || u.DeletedAt.IsZero() || alive() {
 			t.Errorf("after DELETE: %+v", u)
 		}
+		// The upstream subject is free: closed with the user, it may be linked again.
+		w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+			tx.AttachIdentity(ctx, "corp", id.User(boss), connection.Person{Issuer: "https://idp", Subject: "sub-ann@x.org"})
+			return nil
+		}))
 		again := c.do(201, "POST", "/Users", post("ann@x.org", "oid-1")).text("id")
 		if again == user || len(w.effective(again).RootRoles()) != 0 {
 			t.Errorf("the new user is the old one, or has what it had")
@@ -406,7 +411,9 @@ func TestSeats_TwoAtOnceDoNotTakeTheLast(t *testing.T) {
 		c := w.entra()
 		statuses := make(chan int, 8)
 		for i := range 8 {
-			go func() { statuses <- c.send(c.request("POST", "/Users", post(fmt.Sprint("u", i), fmt.Sprint(i)))).status }()
+			go func() {
+				statuses <- c.send(c.request("POST", "/Users", post(fmt.Sprint("u", i), fmt.Sprint(i)))).status
+			}()
 		}
 		for range 8 {
 			if s := <-statuses; s != 201 {

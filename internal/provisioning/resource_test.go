@@ -372,4 +372,3 @@ func TestEveryChangeIsInTheLog(t *testing.T) {
 		}
 	})
 }
-

@@ -275,7 +275,6 @@ func (w *world) seatLimit(limit int64) {
 	}))
 }
 
-
 // events gives northwind's audit log, newest first.
 func (w *world) events() []audit.Event {
 	w.t.Helper()
