@@ -122,6 +122,10 @@ func (r *run) do(ctx context.Context, n int, c call) (answer, bool) {
 	}
 	if err := understood(c, a); err != nil {
 		r.found(n, c, a.String(), err.Error())
+		if a.status == http.StatusUnauthorized || a.status == http.StatusForbidden {
+			// No provider goes on with a credential that does not hold.
+			r.stop(fmt.Errorf("%s %s: the server refuses the token with %d", c.method, c.path, a.status))
+		}
 		return a, false
 	}
 	return a, true
