@@ -70,6 +70,7 @@ func (c *Console) organization(r chi.Router) {
 		r.Get("/do/{act}", c.view("users", "User", c.confirmAct))
 		r.Post("/do/{act}", c.change(c.doAct))
 		r.Post("/settle", c.change(c.settle))
+		r.Post("/carry", c.change(c.carry))
 		r.Get("/give", c.view("users", "Give roles", c.giveDialog))
 		r.Post("/give", c.show(c.give))
 		r.Get("/grants/{grant}/remove", c.view("users", "Take a role away", c.removeDialog))

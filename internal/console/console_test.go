@@ -636,6 +636,45 @@ func TestUser_ActsNameTheirConsequenceAndAreDone(t *testing.T) {
 	})
 }
 
+// Who comes back after a deletion is a new user; what people had given to the old one is carried over by people, as far as
+// they may give it.
+func TestUser_TheRolesOfAnEarlierAccountAreCarriedOver(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		h.give("Dana Dubois", "asset-editor", "berlin-1")
+		h.give("Dana Dubois", "billing-clerk", "northwind")
+		old := h.users["Dana Dubois"]
+		b := h.as("northwind", "Adam Admin")
+		b.post(h.at("Dana Dubois") + "/do/delete")
+		if h.user("northwind", "Dana Dubois") == old {
+			t.Fatal("the new account has the old one's id")
+		}
+		a := b.page(h.at("Dana Dubois"))
+		got := a.text(".notice-info")
+		if !strings.Contains(got, "Asset Editor at Berlin 1") || !strings.Contains(got, "1 role more beyond") {
+			t.Fatalf("the page offers %q", got)
+		}
+		if got := h.as("northwind", "Dana Dubois").post(h.at("Dana Dubois")+"/carry", "from", string(old)); got.status != http.StatusForbidden {
+			t.Errorf("Dana carries her own roles over: %d", got.status)
+		}
+		if got := b.post(h.at("Dana Dubois")+"/carry", "from", string(h.users["Niko New"])); got.status != http.StatusConflict {
+			t.Errorf("carrying over from somebody else answers %d", got.status)
+		}
+		if got := b.post(h.at("Dana Dubois")+"/carry", "from", string(old)); got.status != http.StatusSeeOther {
+			t.Fatalf("carrying over answers %d: %s", got.status, got.text("main"))
+		}
+		a = b.page(h.at("Dana Dubois"))
+		if got := a.text("section[aria-labelledby=grants]"); !strings.Contains(got, "Berlin 1") || strings.Contains(got, "Billing Clerk") {
+			t.Errorf("afterwards Dana holds %s", got)
+		}
+		if a.Find(".notice-info").Length() != 0 {
+			t.Error("it is still offered")
+		}
+	})
+}
+
 func TestUser_TheLastOwnerIsNotSuspended(t *testing.T) {
 	t.Parallel()
 	h := declared(t)

@@ -208,6 +208,7 @@ type userAccess struct {
 	Restrictions []restrictionLine
 	Permissions  []resourcePermissions
 	Gives        bool
+	Earlier      []earlier
 	Question     question
 }
 
@@ -267,7 +268,8 @@ func (c *Console) user(v *visit, tx *store.Tx) (templ.Component, error) {
 	}
 	a.Permissions = permissionsOf(e)
 	a.Question = ask(v, e)
-	return userAccessPage(a), nil
+	a.Earlier, err = earlierOf(v, tx, p)
+	return userAccessPage(a), err
 }
 
 func roleNames(e *access.Effective, roles []id.Role) string {

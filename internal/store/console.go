@@ -255,3 +255,23 @@ func (tx *Tx) UserNames(ctx context.Context, users []id.User) (map[id.User]strin
 	}
 	return names, nil
 }
+
+// EarlierUsers lists deleted users whose userName or address a user has now, the latest first: the same person come back, as
+// far as anybody can tell, which is for an administrator to say.
+func (tx *Tx) EarlierUsers(ctx context.Context, user id.User) ([]directory.User, error) {
+	users, err := collect[directory.User](tx.query(ctx, `
+		select `+userColumns+`
+		from users n
+		join users u on u.organization = n.organization
+			and u.status = 'deleted'
+			and u.id <> n.id
+			and (u.user_name_key = n.user_name_key or u.email_key = n.email_key)
+		where n.organization = $1
+			and n.id = $2
+		order by u.deleted_at desc, u.id desc
+		limit 3`, tx.Organization, user))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier accounts of user %s: %w", user, err)
+	}
+	return users, nil
+}
