@@ -99,7 +99,8 @@ func (tx *Tx) dropGroup(group id.Group) {
 }
 
 // leaveGroups takes a member out of every group and moves their versions on, so that nobody who holds an older one is told
-// "not modified" (RFC 7644 section 3.14).
+// "not modified" (RFC 7644 section 3.14). SQLite deletes from a table without row ids by its key alone, so the groups are
+// looked up first: without that it would read every membership of the organization.
 func (tx *Tx) leaveGroups(member string) {
 	tx.queue(`
 		update groups
@@ -110,7 +111,9 @@ func (tx *Tx) leaveGroups(member string) {
 	tx.queue(`
 		delete from group_members
 		where organization = $1
-			and member_id = $2`, tx.Organization, member)
+			and member_id = $2
+			and group_id in (select m.group_id from group_members m where m.organization = $1 and m.member_id = $2)`,
+		tx.Organization, member)
 }
 
 // AddMember puts a user or a group into a group of the organization's own. What a directory pushed or a connection claimed
