@@ -254,7 +254,6 @@ type connectionCard struct {
 	Callback            string
 	Metadata, ACS       string
 	LoginLink           string
-	Settled             bool
 	Algorithms, Scopes  string
 	Domains             []string
 	MetadataIsDocument  bool
@@ -408,7 +407,6 @@ type group struct {
 	Members  []memberLine
 	Next     string
 	Mappings []mappingLine
-	Grants   []mappingLine
 }
 
 type memberLine struct {
@@ -480,7 +478,6 @@ func (c *Console) group(v *visit, tx *store.Tx) (templ.Component, error) {
 // conflictLine is something that waits for a decision, in words.
 type conflictLine struct {
 	ID      id.Conflict
-	Kind    string
 	Title   string
 	Said    string
 	Since   when
@@ -523,7 +520,7 @@ func (c *Console) conflictList(v *visit, tx *store.Tx) (templ.Component, error) 
 
 // conflictWords says what collided and what the choices are.
 func conflictWords(v *visit, tx *store.Tx, of store.Conflict) (conflictLine, error) {
-	line := conflictLine{ID: of.ID, Kind: of.Kind, Since: v.when(of.Created, ""), Facts: pretty(of.Document)}
+	line := conflictLine{ID: of.ID, Since: v.when(of.Created, ""), Facts: pretty(of.Document)}
 	var doc struct {
 		User       id.User      `json:"user"`
 		Name       string       `json:"name"`
