@@ -28,7 +28,9 @@ type commands struct {
 	Token   struct {
 		Create tokenCommand `cmd:"" help:"Make a bearer token and print it, once."`
 	} `cmd:"" help:"Tokens for identity providers and for the admin API."`
-	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
+	Simulate simulateCommand `cmd:"" help:"Play an identity provider's provisioning against any SCIM server."`
+	Check    checkCommand    `cmd:"" help:"Check a server against its standard."`
+	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // Exit codes: a command that was understood and went wrong, and one that was not understood.
