@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,6 +49,7 @@ type terminal struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what a first one has not
 	if code := run(terminal{ctx, os.Stdout, os.Stderr}, os.Args[1:]); code != 0 {
 		stop()
 		os.Exit(code) //nolint:gocritic // stop was called
@@ -56,7 +58,7 @@ func main() {
 
 func run(t terminal, args []string) int {
 	var c commands
-	parser, err := kong.New(&c, kong.Name("vestibule"), kong.Writers(t.out, t.err), kong.UsageOnError(),
+	parser, err := kong.New(&c, kong.Name("vestibule"), kong.Writers(t.out, t.err),
 		kong.Description("Vestibule stands between companies' identity providers and the applications their people sign in to."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
@@ -67,7 +69,7 @@ func run(t terminal, args []string) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(t.err, "vestibule: %v\n", err)
+		_, _ = fmt.Fprintf(t.err, "vestibule: %v\n%s --help says more\n", err, understood(err))
 		return exitUsage
 	}
 	if err := parsed.Run(t); err != nil {
@@ -75,6 +77,15 @@ func run(t terminal, args []string) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// understood is the command as far as it was understood: whose help to read.
+func understood(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		return parse.Context.Selected().FullPath()
+	}
+	return "vestibule"
 }
 
 // sentence is what a person at the terminal is told: everything, since the operator is who may see causes.
