@@ -59,6 +59,12 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func
 		// through; there the database's own must do.
 		config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(statementTimeout.Milliseconds(), 10)
 		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(2*statementTimeout.Milliseconds(), 10)
+		// Every statement is written for an index, and its plan is made once and kept: planning costs several times what
+		// running does. A kept plan outlives the table's being small, so none may begin by reading the whole table; and with
+		// that forbidden by its price, nothing may take a price for a reason to compile.
+		config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+		config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+		config.ConnConfig.RuntimeParams["jit"] = "off"
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
