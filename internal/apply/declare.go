@@ -270,6 +270,7 @@ func (d *Declaration) directory(org id.Organization, r fileDirectory) {
 	}
 	d.want.Directories = append(d.want.Directories, store.DeclaredDirectory{
 		Organization: org, ID: r.ID, Name: orElse(r.Name, r.ID), Dialect: r.Dialect, Key: r.Key,
+		RequestLog: directory.RequestLog{RetentionSeconds: inSeconds(r.RequestLog.Retention), WithoutBodies: r.RequestLog.Bodies.off},
 	})
 	for _, t := range r.Tokens {
 		d.token(org, r.ID, t)

@@ -371,6 +371,18 @@ func ParseTime(text string) (time.Time, error) {
 	return v.UTC(), err
 }
 
+// kept is a choice that is on unless a file says false.
+type kept struct{ off bool }
+
+func (k *kept) fromYAML(d *decoder, n ast.Node, path string) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		d.fail(path, "true or false is wanted here")
+		return
+	}
+	k.off = !b.Value
+}
+
 // metadata is a SAML metadata document, or the URL it is fetched from at first use. A path is read here and now: the node
 // that needs it may run on another machine.
 type metadata string

@@ -105,12 +105,19 @@ type fileGroupRole struct {
 }
 
 type fileDirectory struct {
-	At      place
-	ID      id.Directory `yaml:"id,required"`
-	Name    string       `yaml:"name"`
-	Dialect string       `yaml:"dialect"`
-	Key     string       `yaml:"key"`
-	Tokens  []fileToken  `yaml:"tokens"`
+	At         place
+	ID         id.Directory   `yaml:"id,required"`
+	Name       string         `yaml:"name"`
+	Dialect    string         `yaml:"dialect"`
+	Key        string         `yaml:"key"`
+	Tokens     []fileToken    `yaml:"tokens"`
+	RequestLog fileRequestLog `yaml:"request_log"`
+}
+
+// fileRequestLog says how long a directory's requests are kept, and whether with their bodies.
+type fileRequestLog struct {
+	Retention duration `yaml:"retention"`
+	Bodies    kept     `yaml:"bodies"`
 }
 
 type fileToken struct {

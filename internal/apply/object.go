@@ -150,7 +150,9 @@ func objects(d *store.Declared) []object {
 			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
 				return tx.DropDeclaredDirectory(ctx, r, actor)
 			},
-			field{name: "name", value: r.Name}, field{name: "dialect", value: r.Dialect}, field{name: "key", value: r.Key})
+			field{name: "name", value: r.Name}, field{name: "dialect", value: r.Dialect}, field{name: "key", value: r.Key},
+			field{name: "request_log.retention", value: showDuration(r.RequestLog.Retention())},
+			field{name: "request_log.bodies", value: strconv.FormatBool(!r.RequestLog.WithoutBodies)})
 	}
 	for _, t := range d.Tokens {
 		add(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID, string(t.Directory)+"/"+t.ID,

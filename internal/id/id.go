@@ -34,6 +34,7 @@ type (
 	APIToken     string
 	Event        string
 	Delivery     string
+	Request      string // of a directory, in its log
 )
 
 // New makes a UUIDv7 of the asked kind. It panics only if the system has no randomness, which is a broken machine.

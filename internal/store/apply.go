@@ -90,6 +90,7 @@ type DeclaredDirectory struct {
 	Name         string
 	Dialect      string
 	Key          string
+	RequestLog   directory.RequestLog
 }
 
 // DeclaredToken is a directory's bearer token.
@@ -214,10 +215,12 @@ func (tx *SystemTx) declaredGroups(ctx context.Context, d *Declared) (err error)
 
 func (tx *SystemTx) declaredDirectories(ctx context.Context, d *Declared) (err error) {
 	d.Directories, err = collect[DeclaredDirectory](tx.query(ctx, `
-		select organization, id, name, dialect, match_key
+		select organization, id, name, dialect, match_key, document
 		from directories
 		order by organization, id`))(func(s scanner) (r DeclaredDirectory, err error) {
-		err = s.Scan(&r.Organization, &r.ID, &r.Name, &r.Dialect, &r.Key)
+		var settings directorySettings
+		err = s.Scan(&r.Organization, &r.ID, &r.Name, &r.Dialect, &r.Key, decode(&settings))
+		r.RequestLog = settings.RequestLog
 		return r, err
 	})
 	if err != nil {
@@ -385,10 +388,10 @@ func (tx *SystemTx) DropDeclaredGroupRole(g DeclaredGroupRole) {
 func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 	tx.queue(`
 		insert into directories (organization, id, name, dialect, match_key, document, version, created)
-		values ($1, $2, $3, $4, $5, '{}', 1, $6)
+		values ($1, $2, $3, $4, $5, $6, 1, $7)
 		on conflict (organization, id) do update set name = excluded.name, dialect = excluded.dialect,
-			match_key = excluded.match_key, version = directories.version + 1`,
-		d.Organization, d.ID, d.Name, d.Dialect, d.Key, micros(tx.Now()))
+			match_key = excluded.match_key, document = excluded.document, version = directories.version + 1`,
+		d.Organization, d.ID, d.Name, d.Dialect, d.Key, encode(directorySettings{d.RequestLog}), micros(tx.Now()))
 }
 
 // DropDeclaredDirectory takes a directory away with its tokens, its records and the groups it pushed. Whoever rested on a

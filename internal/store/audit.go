@@ -160,6 +160,7 @@ func (w *work) record(org id.Organization, e audit.Event) {
 	if e.Outcome == "" {
 		e.Outcome = audit.Done
 	}
+	w.recorded = append(w.recorded, e)
 	w.queue(`
 		insert into audit (organization, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id,
 			target_name, user_id, outcome, code, before, after, reason, ip, door, request)

@@ -54,7 +54,8 @@ func (db *DB) Cleanup(ctx context.Context) (int, error) {
 			}
 		}
 	}
-	return total, nil
+	n, err := db.dropRequests(ctx)
+	return total + n, err
 }
 
 func (db *DB) cleanup(ctx context.Context, e expired) (int, error) {

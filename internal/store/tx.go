@@ -29,6 +29,9 @@ type work struct {
 	// bumped says that this transaction changed something cached: what it reads then is not committed yet.
 	bumped bool
 
+	// recorded are the audit events written so far.
+	recorded []audit.Event
+
 	// What the node does once this is committed.
 	announced []string
 	posted    bool

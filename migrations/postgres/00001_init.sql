@@ -499,6 +499,40 @@ create table access_tokens (
 );
 create index access_tokens_family on access_tokens (organization, family);
 
+-- What a directory asked and what it was told. The bodies come last: a search reads the columns before them.
+create table scim_requests (
+  organization text collate "C" not null,
+  directory text collate "C" not null,
+  id text collate "C" not null,
+  at bigint not null,
+  method text collate "C" not null,
+  path text collate "C" not null,
+  query text collate "C" not null,
+  status bigint not null,
+  scim_type text collate "C",
+  detail text collate "C",
+  duration_us bigint not null,
+  operation text collate "C" not null,
+  resource_kind text collate "C",
+  resource_id text collate "C",
+  resource_name text collate "C",
+  search text collate "C" not null,
+  token_id text collate "C",
+  token_state text collate "C" not null,
+  ip text collate "C" not null,
+  request text collate "C" not null,
+  repairs json,
+  effects json,
+  replay_of text collate "C",
+  whole boolean not null,
+  request_body text collate "C",
+  response_body text collate "C",
+  primary key (organization, directory, id),
+  foreign key (organization, directory) references directories (organization, id) on delete cascade
+);
+create index scim_requests_at on scim_requests (organization, directory, at);
+create index scim_requests_errors on scim_requests (organization, directory, id, at) where status >= 400;
+
 -- organization is '' for events of the installation itself.
 create table audit (
   organization text collate "C" not null,
@@ -532,7 +566,7 @@ create index audit_action on audit (organization, action, id);
 do $$
 declare t text;
 begin
-  foreach t in array array['organizations', 'resources', 'users', 'directories', 'directory_tokens', 'directory_records', 'record_emails', 'connections', 'connection_documents', 'identities', 'groups', 'group_members', 'group_roles', 'grants', 'restrictions', 'conflicts', 'sessions', 'families', 'codes', 'refresh_tokens', 'access_tokens', 'audit']
+  foreach t in array array['organizations', 'resources', 'users', 'directories', 'directory_tokens', 'directory_records', 'record_emails', 'connections', 'connection_documents', 'identities', 'groups', 'group_members', 'group_roles', 'grants', 'restrictions', 'conflicts', 'sessions', 'families', 'codes', 'refresh_tokens', 'access_tokens', 'scim_requests', 'audit']
   loop
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);

@@ -499,6 +499,40 @@ create table access_tokens (
 );
 create index access_tokens_family on access_tokens (organization, family);
 
+-- What a directory asked and what it was told. The bodies come last: a search reads the columns before them.
+create table scim_requests (
+  organization text not null,
+  directory text not null,
+  id text not null,
+  at bigint not null,
+  method text not null,
+  path text not null,
+  query text not null,
+  status bigint not null,
+  scim_type text,
+  detail text,
+  duration_us bigint not null,
+  operation text not null,
+  resource_kind text,
+  resource_id text,
+  resource_name text,
+  search text not null,
+  token_id text,
+  token_state text not null,
+  ip text not null,
+  request text not null,
+  repairs text,
+  effects text,
+  replay_of text,
+  whole boolean not null,
+  request_body text,
+  response_body text,
+  primary key (organization, directory, id),
+  foreign key (organization, directory) references directories (organization, id) on delete cascade
+);
+create index scim_requests_at on scim_requests (organization, directory, at);
+create index scim_requests_errors on scim_requests (organization, directory, id, at) where status >= 400;
+
 -- organization is '' for events of the installation itself.
 create table audit (
   organization text not null,

@@ -1,0 +1,339 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// directorySettings is directories.document.
+type directorySettings struct {
+	RequestLog directory.RequestLog `json:"request_log,omitzero"`
+}
+
+// RequestLog gives how a directory's requests are kept.
+func (tx *Tx) RequestLog(ctx context.Context, dir id.Directory) (directory.RequestLog, error) {
+	var s directorySettings
+	err := tx.queryRow(ctx, `
+		select document
+		from directories
+		where organization = $1
+			and id = $2`, tx.Organization, dir).Scan(decode(&s))
+	if errors.Is(err, errNoRows) {
+		return s.RequestLog, notFound("directory", dir)
+	}
+	return s.RequestLog, err
+}
+
+const requestColumns = `r.directory, r.id, r.at, r.method, r.path, r.query, r.status, r.scim_type, r.detail, r.duration_us, r.operation,
+	r.resource_kind, r.resource_id, r.resource_name, r.search, r.token_id, r.token_state, r.ip, r.request, r.repairs, r.effects,
+	r.replay_of, r.whole`
+
+func scanRequest(s scanner, more ...any) (directory.Request, error) {
+	var r directory.Request
+	var took, status int64
+	err := s.Scan(append([]any{
+		&r.Directory, &r.ID, at(&r.At), &r.Method, &r.Path, &r.Query, &status, orEmpty(&r.Type), orEmpty(&r.Detail), &took, &r.Operation,
+		orEmpty(&r.ResourceKind), orEmpty(&r.ResourceID), orEmpty(&r.ResourceName), &r.Search, orEmpty(&r.Token), &r.TokenState, &r.IP,
+		&r.Request, decode(&r.Repairs), decode(&r.Effects), orEmpty(&r.ReplayOf), &r.Whole,
+	}, more...)...)
+	r.Took, r.Status = time.Duration(took)*time.Microsecond, int(status)
+	return r, err
+}
+
+// LogRequests keeps requests of the organization's directories, each row on its own: a directory that is gone by now takes
+// none of the others along.
+func (tx *Tx) LogRequests(_ context.Context, list []directory.Request) {
+	for i := range list {
+		r := &list[i]
+		var repairs, effects any
+		if len(r.Repairs) > 0 {
+			repairs = encode(r.Repairs)
+		}
+		if len(r.Effects) > 0 {
+			effects = encode(r.Effects)
+		}
+		tx.queue(`
+			insert into scim_requests (organization, directory, id, at, method, path, query, status, scim_type, detail, duration_us,
+				operation, resource_kind, resource_id, resource_name, search, token_id, token_state, ip, request, repairs, effects,
+				replay_of, whole, request_body, response_body)
+			select d.organization, d.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+				$22, $23, $24, $25, $26
+			from directories d
+			where d.organization = $1
+				and d.id = $2`,
+			tx.Organization, r.Directory, r.ID, micros(r.At), r.Method, r.Path, r.Query, r.Status, orNull(r.Type), orNull(r.Detail),
+			r.Took.Microseconds(), r.Operation, orNull(r.ResourceKind), orNull(r.ResourceID), orNull(r.ResourceName), r.Search,
+			orNull(r.Token), r.TokenState, r.IP, r.Request, repairs, effects, orNull(r.ReplayOf), r.Whole, orNull(r.Body),
+			orNull(r.Answer))
+	}
+}
+
+// RequestFilter says which requests a listing shows; the zero value shows all.
+type RequestFilter struct {
+	Text   string // somewhere in the names, userNames and external ids it speaks of
+	Method string
+	Errors bool // refused ones only
+	From   time.Time
+	To     time.Time // before
+	Before id.Request
+	Limit  int // 50 where it is 0
+}
+
+// Requests lists a directory's requests without their bodies, newest first.
+func (tx *Tx) Requests(ctx context.Context, dir id.Directory, f RequestFilter) ([]directory.Request, error) {
+	args := []any{tx.Organization, dir}
+	var where strings.Builder
+	and := func(clause string, value any) {
+		args = append(args, value)
+		where.WriteString("\n\t\t\tand " + strings.ReplaceAll(clause, "?", "$"+strconv.Itoa(len(args))))
+	}
+	if f.Errors {
+		where.WriteString("\n\t\t\tand r.status >= 400")
+	}
+	if f.Text != "" {
+		and(`r.search like ? escape '\'`, "%"+escapeLike(scim.Fold(f.Text))+"%")
+	}
+	if f.Method != "" {
+		and("r.method = ?", f.Method)
+	}
+	if !f.From.IsZero() {
+		and("r.at >= ?", micros(f.From))
+	}
+	if !f.To.IsZero() {
+		and("r.at < ?", micros(f.To))
+	}
+	if f.Before != "" {
+		and("r.id < ?", f.Before)
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	args = append(args, limit)
+	list, err := collect[directory.Request](tx.query(ctx, `
+		select `+requestColumns+`
+		from scim_requests r
+		where r.organization = $1
+			and r.directory = $2`+where.String()+`
+		order by r.id desc
+		limit $`+strconv.Itoa(len(args)), args...))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
+	if err != nil {
+		return nil, fmt.Errorf("list the requests of directory %s: %w", dir, err)
+	}
+	return list, nil
+}
+
+// Request gives one request with its bodies. A fault of kind NotFound where there is none, or no longer.
+func (tx *Tx) Request(ctx context.Context, dir id.Directory, request id.Request) (directory.Request, error) {
+	var body, answer string
+	r, err := scanRequest(tx.queryRow(ctx, `
+		select `+requestColumns+`, r.request_body, r.response_body
+		from scim_requests r
+		where r.organization = $1
+			and r.directory = $2
+			and r.id = $3`, tx.Organization, dir, request), orEmpty(&body), orEmpty(&answer))
+	if errors.Is(err, errNoRows) {
+		return r, notFound("request", request)
+	}
+	r.Body, r.Answer = body, answer
+	return r, err
+}
+
+// RefusedRequests counts the requests of a directory that were refused since a moment, to most at most.
+func (tx *Tx) RefusedRequests(ctx context.Context, dir id.Directory, since time.Time, most int) (n int, err error) {
+	err = tx.queryRow(ctx, `
+		select count(*)
+		from (
+			select 1
+			from scim_requests r
+			where r.organization = $1
+				and r.directory = $2
+				and r.status >= 400
+				and r.at >= $3
+			limit $4) s`, tx.Organization, dir, micros(since), most).Scan(&n)
+	return n, err
+}
+
+// TokenRefusals says how a directory's requests fare at the door: the last one that was refused for its token, and the last
+// one that was let in.
+func (tx *Tx) TokenRefusals(ctx context.Context, dir id.Directory) (refused *directory.Request, admitted time.Time, err error) {
+	list, err := collect[directory.Request](tx.query(ctx, `
+		select `+requestColumns+`
+		from scim_requests r
+		where r.organization = $1
+			and r.directory = $2
+			and r.status >= 400
+			and r.token_state in ('expired', 'unknown')
+		order by r.id desc
+		limit 1`, tx.Organization, dir))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
+	if err != nil || len(list) == 0 {
+		return nil, time.Time{}, err
+	}
+	err = tx.queryRow(ctx, `
+		select r.at
+		from scim_requests r
+		where r.organization = $1
+			and r.directory = $2
+			and r.token_state = 'good'
+		order by r.id desc
+		limit 1`, tx.Organization, dir).Scan(at(&admitted))
+	if errors.Is(err, errNoRows) {
+		err = nil
+	}
+	return &list[0], admitted, err
+}
+
+// PushedPerson is a user under which a directory has a record, as far as it was looked for.
+type PushedPerson struct {
+	User       id.User
+	Name       string
+	UserName   string
+	Directory  id.Directory // "" for a user without a record of this directory
+	ExternalID string
+	Active     bool // as the record says
+	Status     directory.Status
+	Seated     bool
+	Since      time.Time
+}
+
+// FindPushed looks for users by what their name, userName, address or external id begins with or is: those of the directory
+// first, then the organization's others.
+func (tx *Tx) FindPushed(ctx context.Context, dir id.Directory, text string) ([]PushedPerson, error) {
+	like := "%" + escapeLike(text) + "%"
+	ilike := tx.d.ilike()
+	list, err := collect[PushedPerson](tx.query(ctx, `
+		select u.id, u.display_name, u.user_name, r.directory, r.external_id, coalesce(r.active, false), u.status, u.seated,
+			coalesce(r.created, u.created)
+		from users u
+		left join directory_records r on r.organization = u.organization
+			and r.user_id = u.id
+			and r.directory = $2
+		where u.organization = $1
+			and u.status <> 'deleted'
+			and (u.display_name `+ilike+` $3 escape '\'
+				or u.user_name `+ilike+` $3 escape '\'
+				or u.email `+ilike+` $3 escape '\'
+				or r.external_id = $4)
+		order by case when r.user_id is null then 1 else 0 end, u.id
+		limit 10`, tx.Organization, dir, like, text))(func(s scanner) (p PushedPerson, err error) {
+		err = s.Scan(&p.User, &p.Name, &p.UserName, orEmpty(&p.Directory), orEmpty(&p.ExternalID), &p.Active, &p.Status, &p.Seated, at(&p.Since))
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for %q: %w", text, err)
+	}
+	return list, nil
+}
+
+// GroupGives lists what being in a group gives: by mapping and by grant, of the group itself and of those it is in.
+func (tx *Tx) GroupGives(ctx context.Context, group id.Group) ([]access.RoleAt, error) {
+	return collect[access.RoleAt](tx.query(ctx, `
+		with recursive outer_groups (id) as (
+			select x.id
+			from groups x
+			where x.organization = $1
+				and x.id = $2
+			union
+			select m.group_id
+			from outer_groups
+			cross join group_members m
+			where m.organization = $1
+				and m.member_id = outer_groups.id
+		)
+		select g.role, g.resource
+		from group_roles g
+		where g.organization = $1
+			and g.group_id in (select id from outer_groups)
+		union
+		select g.role, g.resource
+		from grants g
+		where g.organization = $1
+			and g.group_id in (select id from outer_groups)
+			and (g.starts is null or g.starts <= $3)
+			and (g.expires is null or g.expires > $3)
+		order by 1, 2`, tx.Organization, group, micros(tx.now)))(func(s scanner) (r access.RoleAt, err error) {
+		err = s.Scan(&r.Role, &r.Resource)
+		return r, err
+	})
+}
+
+// Recorded gives the audit events that this transaction has written so far.
+func (tx *Tx) Recorded() []audit.Event { return tx.recorded }
+
+// errUndone undoes a transaction whose work was only to be looked at.
+var errUndone = errors.New("undone, as asked")
+
+// Try runs fn in a writing transaction and keeps nothing of it. The error is fn's, or the one its writes meet: what was
+// queued is sent, so that a rule of the schema that would refuse them does so here too.
+func (db *DB) Try(ctx context.Context, org id.Organization, fn func(tx *Tx) error) error {
+	err := db.Write(ctx, org, func(tx *Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		var one int64
+		if err := tx.queryRow(ctx, `select 1`).Scan(&one); err != nil {
+			return err
+		}
+		return errUndone
+	})
+	if errors.Is(err, errUndone) {
+		return nil
+	}
+	return err
+}
+
+// dropRequests deletes the requests that have been kept for as long as their directory wants, a few at a time, and gives
+// their number.
+func (db *DB) dropRequests(ctx context.Context) (int, error) {
+	type kept struct {
+		organization id.Organization
+		directory    id.Directory
+		settings     directorySettings
+	}
+	var all []kept
+	err := db.System().Read(ctx, func(tx *SystemTx) (err error) {
+		all, err = collect[kept](tx.lastQuery(ctx, `
+			select organization, id, document
+			from directories
+			order by organization, id`))(func(s scanner) (k kept, err error) {
+			err = s.Scan(&k.organization, &k.directory, decode(&k.settings))
+			return k, err
+		})
+		return err
+	})
+	total := 0
+	for i := 0; i < len(all) && err == nil; {
+		var n int64
+		err = db.Write(ctx, all[i].organization, func(tx *Tx) (err error) {
+			n, err = tx.exec(ctx, `
+				delete from scim_requests
+				where organization = $1
+					and directory = $2
+					and id in (
+						select id
+						from scim_requests
+						where organization = $1
+							and directory = $2
+							and at < $3
+						order by at
+						limit $4)`,
+				tx.Organization, all[i].directory, micros(tx.now.Add(-all[i].settings.RequestLog.Retention())), cleanupDelete)
+			return err
+		})
+		total += int(n)
+		if n < cleanupDelete {
+			i++
+		}
+	}
+	return total, err
+}
