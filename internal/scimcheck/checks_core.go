@@ -104,12 +104,15 @@ var httpChecks = []check{
 		s.that(strings.HasPrefix(a.header.Get("Content-Type"), "application/scim+json"), "Content-Type application/scim+json")
 	}},
 	{"H-10", Must, "7644 3.12", "a body that is no JSON object is a 400", always, func(s *step) {
-		for _, body := range []string{"{", "[]", `"x"`, "", "{\"userName\":\"\xff\"}"} {
+		for _, body := range []string{"{", "[]", `"x"`, ""} {
 			s.refused(s.post("/Users", raw(body)), "", 400)
 		}
 	}},
 	{"H-10b", Choice, "7644 3.12", "a body of two documents is a 400", always, func(s *step) {
 		s.refused(s.post("/Users", raw(`{"schemas":["`+coreUser+`"],"userName":"`+s.name()+`"}{}`)), "", 400)
+	}},
+	{"H-10c", Choice, "8259 8.1", "a body that is not UTF-8 is a 400", always, func(s *step) {
+		s.refused(s.post("/Users", raw(`{"schemas":["`+coreUser+`"],"userName":"`+s.name()+"\xff\"}")), "", 400)
 	}},
 	{"H-11", Choice, "7643 2.1", "an attribute that stands twice, in another case, is a 400", always, func(s *step) {
 		name := s.name()

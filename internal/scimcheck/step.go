@@ -192,7 +192,7 @@ func values(v any, sub string) []string {
 
 func clip(s string) string {
 	const most = 800
-	if len(s) <= most {
+	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) <= most {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + fmt.Sprintf(" ... (%d bytes)", len(s))

@@ -173,7 +173,7 @@ func entra(compliant bool) *Dialect {
 			{"N9", "PATCH of the manager as a bare string, or as a list of one", "A server that insists on an object never learns who leads whom.", "AzureAD/SCIMReferenceCode"},
 			{"N10", `PATCH that takes the manager away by a replace with "", or by a remove`, "A 400, or a stored empty manager.", "Microsoft SCIM Validator, as servers' test reports show it"},
 			{"N11", "with aadOptscim062020: PATCH without a path, with dotted and URN keys; the flag is on every address", "A key name.givenName stored as it stands; the flag taken for something it is not.", learnKnown},
-			{"N12", "many operations in one PATCH", "Half of them applied.", learn},
+			{"N12", "many operations in one PATCH", "One that is refused takes the whole change with it; half of them applied leaves a record that is neither old nor new.", learn},
 			{"N13", "POST /Groups naming a schema of Microsoft's that is no URN", "400 for the unknown schema: no groups at all.", learn},
 			{"N14", "groups looked up without their members", "excludedAttributes ignored: megabytes in every cycle.", learn},
 			{"N15", "PATCH that adds members with $ref: null, also those that are there already", "$ref: null refused, or a member that is there already taken for an error.", learn},

@@ -18,8 +18,10 @@
 //	membership  one member leaves, another comes
 //	deactivate  a fifth of the people leave
 //	reactivate  half of them come back
-//	delete      the others are deleted, where the provider deletes; one group is
-//	resync      look up or list everybody again: nothing may have changed
+//	delete      the others are deleted, where the provider deletes
+//	unlink      one group is emptied and deleted
+//	import      everybody page by page, by providers that do
+//	resync      look up everybody again: nothing may have changed
 //	cleanup     when asked for: delete everything this run made or adopted
 //
 // People and groups follow from the seed alone, so a run that was left behind is found again by the next with that seed.

@@ -198,21 +198,14 @@ func (r *run) play(ctx context.Context) {
 	back := r.pick(func(p *person) bool { return !p.active && (p.n/5)%2 == 0 })
 	r.each(ctx, "reactivate", len(back), func(x *dialogue) { r.setActive(x, back[x.n], true) })
 	gone := r.pick(func(p *person) bool { return d.deletes && !p.active })
-	var over []*group
-	if len(r.groups) > 1 {
-		over = r.groups[len(r.groups)-1:]
-	}
-	r.each(ctx, "delete", len(gone)+len(over), func(x *dialogue) {
-		if x.n < len(gone) {
-			r.deleteUser(x, gone[x.n])
-		} else {
-			r.deleteGroup(x, over[x.n-len(gone)])
-		}
-	})
+	r.each(ctx, "delete", len(gone), func(x *dialogue) { r.deleteUser(x, gone[x.n]) })
 	for _, p := range gone {
 		for _, g := range r.groups {
 			delete(g.members, p.id)
 		}
+	}
+	if over := len(r.groups) - 1; over > 0 {
+		r.each(ctx, "unlink", 1, func(x *dialogue) { r.deleteGroup(x, r.groups[over]) })
 	}
 	if d.pages {
 		r.each(ctx, "import", 1, r.walk)
@@ -595,9 +588,11 @@ func (r *run) verifyGroup(x *dialogue, g *group, last call) {
 			missing++
 		}
 	}
+	gone := false
 	for id := range got {
 		if !g.members[id] {
 			extra++
+			gone = gone || slices.ContainsFunc(r.people, func(p *person) bool { return p.deleted && p.id == id })
 		}
 	}
 	came := fmt.Sprintf("%s\nwanted: %d members; %d of them are missing, %d others are there", a, len(g.members), missing, extra)
@@ -606,8 +601,14 @@ func (r *run) verifyGroup(x *dialogue, g *group, last call) {
 		r.found(x.n, last, came, "the group is empty now")
 	case missing > 0:
 		r.found(x.n, last, came, "members are missing")
+	case gone:
+		last.row = r.dialect.remove
+		r.found(x.n, last, came, "a deleted person is still a member")
 	case extra > 0:
 		r.found(x.n, last, came, "there are members who should not be")
+	}
+	if items, _ := a.body["members"].([]any); len(items) > len(got) {
+		r.found(x.n, last, came, "somebody is a member twice")
 	}
 }
 
