@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,12 +23,13 @@ type limits struct {
 	elements int
 	values   int // AttributeValue elements
 	attrs    int // of one element
+	prefixes int // in scope at one element: the canonicalizer copies them for each
 	comments bool
 }
 
 var (
-	messageLimits  = limits{bytes: 256 << 10, depth: 40, elements: 2000, values: 500, attrs: 40}
-	metadataLimits = limits{bytes: 1 << 20, depth: 40, elements: 20000, values: 5000, attrs: 60, comments: true}
+	messageLimits  = limits{bytes: 256 << 10, depth: 40, elements: 2000, values: 500, attrs: 40, prefixes: 32}
+	metadataLimits = limits{bytes: 1 << 20, depth: 40, elements: 20000, values: 5000, attrs: 60, prefixes: 64, comments: true}
 )
 
 var xmlDeclaration = regexp.MustCompile(`^<\?xml[ \t\r\n]+version=["']1\.0["']([ \t\r\n]+encoding=["'](?i:utf-8)["'])?([ \t\r\n]+standalone=["'](yes|no)["'])?[ \t\r\n]*\?>`)
@@ -54,7 +56,7 @@ func parse(raw []byte, l limits) (*etree.Element, error) {
 	}
 	// A tree of its own, so that no later reader finds a parent above the root.
 	doc.RemoveChild(root)
-	if err := walk(root, map[string]bool{}); err != nil {
+	if err := walk(root, map[string]string{"xml": nsXML}, map[string]bool{}, l); err != nil {
 		return nil, err
 	}
 	return root, nil
@@ -132,24 +134,26 @@ func scan(raw []byte, l limits) error {
 
 // walk checks names and ids of the whole tree. Ids are unique whatever the attribute's spelling: a signature refers to
 // an element by its id, and with two of them the verifier and the reader may choose differently.
-func walk(el *etree.Element, ids map[string]bool) error {
-	if el.Space != "" && el.NamespaceURI() == "" {
+func walk(el *etree.Element, outer map[string]string, ids map[string]bool, l limits) error {
+	scope, err := declared(el, outer)
+	if err != nil {
+		return err
+	}
+	if len(scope) > l.prefixes {
+		return refuse(CheckShape, "more than %d prefixes", l.prefixes)
+	}
+	if _, ok := scope[el.Space]; !ok && el.Space != "" {
 		return refuse(CheckShape, "an undeclared prefix")
 	}
 	seen := make([][2]string, 0, len(el.Attr))
 	for _, a := range el.Attr {
 		name := [2]string{a.Space, a.Key}
-		switch {
-		case a.Space == "xml":
-			name[0] = "http://www.w3.org/XML/1998/namespace"
-		case a.Space == "xmlns":
-			if a.Key == "xml" || a.Key == "xmlns" || a.Value == "" {
-				return refuse(CheckShape, "a reserved prefix declared")
-			}
-		case a.Space != "":
-			if name[0] = prefixed(el, a.Space); name[0] == "" {
+		if a.Space != "" && a.Space != "xmlns" {
+			space, ok := scope[a.Space]
+			if !ok {
 				return refuse(CheckShape, "an undeclared prefix")
 			}
+			name[0] = space
 		}
 		if slices.Contains(seen, name) {
 			return refuse(CheckShape, "an attribute twice")
@@ -167,23 +171,31 @@ func walk(el *etree.Element, ids map[string]bool) error {
 		}
 	}
 	for _, child := range el.ChildElements() {
-		if err := walk(child, ids); err != nil {
+		if err := walk(child, scope, ids, l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// prefixed gives the namespace that a prefix is bound to at an element, "" if none.
-func prefixed(el *etree.Element, prefix string) string {
-	for ; el != nil; el = el.Parent() {
-		for _, a := range el.Attr {
-			if a.Space == "xmlns" && a.Key == prefix {
-				return a.Value
-			}
+const nsXML = "http://www.w3.org/XML/1998/namespace"
+
+// declared adds an element's own prefixes to those in scope.
+func declared(el *etree.Element, outer map[string]string) (map[string]string, error) {
+	scope, own := outer, false
+	for _, a := range el.Attr {
+		if a.Space != "xmlns" {
+			continue
 		}
+		if a.Key == "xml" || a.Key == "xmlns" || a.Value == "" || a.Value == nsXML {
+			return nil, refuse(CheckShape, "a reserved prefix declared")
+		}
+		if !own {
+			scope, own = maps.Clone(outer), true
+		}
+		scope[a.Key] = a.Value
 	}
-	return ""
+	return scope, nil
 }
 
 // shape refuses every place where a message could hide a second truth: an assertion or a signature anywhere but where

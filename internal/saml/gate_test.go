@@ -26,7 +26,7 @@ func FuzzGate(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if err := walk(root, map[string]bool{}); err != nil {
+			if err := walk(root, map[string]string{"xml": nsXML}, map[string]bool{}, l); err != nil {
 				t.Fatal(err)
 			}
 			_ = shape(root)
@@ -45,12 +45,43 @@ func FuzzGate(f *testing.F) {
 	})
 }
 
+// FuzzBelieve reads assertions as if they had been verified, since no fuzzer signs: nothing panics, and what is believed
+// holds what the caller counts on.
+func FuzzBelieve(f *testing.F) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	f.Add([]byte(`<a:Assertion xmlns:a="urn:oasis:names:tc:SAML:2.0:assertion" ID="_1" Version="2.0" IssueInstant="2026-11-21T12:00:00Z">` +
+		`<a:Issuer>idp</a:Issuer><a:Subject><a:NameID Format="f">ada</a:NameID>` +
+		`<a:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><a:SubjectConfirmationData Recipient="acs" InResponseTo="_r"` +
+		` NotOnOrAfter="2026-11-21T12:05:00Z"/></a:SubjectConfirmation></a:Subject>` +
+		`<a:Conditions><a:AudienceRestriction><a:Audience>us</a:Audience></a:AudienceRestriction></a:Conditions>` +
+		`<a:AuthnStatement AuthnInstant="2026-11-21T12:00:00Z"><a:AuthnContext><a:AuthnContextClassRef>c</a:AuthnContextClassRef>` +
+		`</a:AuthnContext></a:AuthnStatement><a:AttributeStatement><a:Attribute Name="n"><a:AttributeValue>v</a:AttributeValue>` +
+		`</a:Attribute></a:AttributeStatement></a:Assertion>`))
+	c := &Connection{
+		SP: ServiceProvider{EntityID: "us", ACS: "acs"}, IdP: IdentityProvider{EntityID: "idp"}, Now: func() time.Time { return now },
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		root, err := parse(raw, messageLimits)
+		if err != nil {
+			return
+		}
+		a, err := c.believe(root, Expectation{RequestID: "_r"}, now)
+		var r *Refusal
+		if err != nil && !errors.As(err, &r) {
+			t.Fatalf("an error that is no refusal: %v", err)
+		}
+		if err == nil && (a.ID == "" || a.Subject.Value == "" || a.Subject.Format == "" || a.AuthenticatedAt.IsZero() || !a.NotOnOrAfter.After(now.Add(-time.Minute))) {
+			t.Fatalf("believed %+v", a)
+		}
+	})
+}
+
 func TestRescue_APanicIsARefusal(t *testing.T) {
 	t.Parallel()
 	f := func() (err error) {
 		defer rescue(&err)
 		var nothing *Connection
-		return nothing.envelope(nil, Expectation{}, time.Time{})
+		return nothing.envelope(nil, Expectation{})
 	}
 	var r *Refusal
 	if err := f(); !errors.As(err, &r) || r.Check != CheckShape {

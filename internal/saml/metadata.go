@@ -220,7 +220,9 @@ func signingCertificates(role *etree.Element) ([]*x509.Certificate, error) {
 		}
 		for _, info := range children(descriptor, nsSignature, "KeyInfo") {
 			for _, data := range children(info, nsSignature, "X509Data") {
-				for _, el := range children(data, nsSignature, "X509Certificate") {
+				// Those after the first would be its chain, and the key of whoever certified the provider is not the provider's.
+				first := children(data, nsSignature, "X509Certificate")
+				for _, el := range first[:min(len(first), 1)] {
 					encoded, err := text(el)
 					if err != nil {
 						return nil, badMetadata("A certificate is not text.")

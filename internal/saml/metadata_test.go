@@ -138,9 +138,9 @@ func TestC163_MetadataThatCannotBeTrustedIsRefused(t *testing.T) { //nolint:para
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.options.Now = now
-			start := time.Now()
+			start := processor(t)
 			got, err := saml.ReadMetadata(a.raw, a.options)
-			if took := time.Since(start); took > time.Second {
+			if took := processor(t) - start; took > 100*time.Millisecond {
 				t.Errorf("took %v", took)
 			}
 			if a.says == "" {

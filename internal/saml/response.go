@@ -63,7 +63,7 @@ func (c *Connection) readResponse(raw []byte, want Expectation) (*Assertion, err
 		return nil, err
 	}
 	// Before any key is touched: whoever wants us to work on his cipher texts must start an attempt for each.
-	if err := c.envelope(root, want, now); err != nil {
+	if err := c.envelope(root, want); err != nil {
 		return nil, err
 	}
 	// Read while nothing is verified yet, so that a message without the signature that the connection demands costs nothing.
@@ -81,7 +81,7 @@ func (c *Connection) readResponse(raw []byte, want Expectation) (*Assertion, err
 		if verified, signer, err = c.verify(root); err != nil {
 			return nil, err
 		}
-		if err := c.envelope(verified, want, now); err != nil {
+		if err := c.envelope(verified, want); err != nil {
 			return nil, err
 		}
 	}
@@ -108,6 +108,9 @@ func (c *Connection) readResponse(raw []byte, want Expectation) (*Assertion, err
 		return nil, refuse(CheckSignature, "the assertion is not signed, and this connection demands it")
 	}
 
+	if err := c.fresh(verified, now); err != nil {
+		return nil, err
+	}
 	a, err := c.believe(el, want, now)
 	if err != nil {
 		return nil, err
@@ -155,8 +158,8 @@ func (c *Connection) inside(raw []byte, root *etree.Element, outer *x509.Certifi
 		return nil, nil, err
 	}
 	// Ids are unique over both documents, as if it had never been encrypted.
-	ids := map[string]bool{}
-	if err := errors.Join(walk(root, ids), walk(el, ids)); err != nil {
+	scope, ids := map[string]string{"xml": nsXML}, map[string]bool{}
+	if err := errors.Join(walk(root, scope, ids, messageLimits), walk(el, scope, ids, messageLimits)); err != nil {
 		return nil, nil, refuse(CheckShape, "an id twice")
 	}
 	switch {
@@ -171,7 +174,7 @@ func (c *Connection) inside(raw []byte, root *etree.Element, outer *x509.Certifi
 }
 
 // envelope checks what stands on a response itself (Core 3.2.2, Profiles 4.1.4.3).
-func (c *Connection) envelope(response *etree.Element, want Expectation, now time.Time) error {
+func (c *Connection) envelope(response *etree.Element, want Expectation) error {
 	if err := header(response); err != nil {
 		return err
 	}
@@ -187,10 +190,7 @@ func (c *Connection) envelope(response *etree.Element, want Expectation, now tim
 	if destination := attrValue(response, "Destination"); destination != c.SP.ACS {
 		return refuse(CheckDestination, "destination %.200q, not %s", destination, c.SP.ACS)
 	}
-	if err := c.answers(response, want); err != nil {
-		return err
-	}
-	return c.fresh(response, now)
+	return c.answers(response, want)
 }
 
 func header(el *etree.Element) error {

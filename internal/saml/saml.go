@@ -77,7 +77,7 @@ const (
 	SignedBoth
 )
 
-// Settings are a connection's choices. The zero value is the strict default.
+// Settings are a connection's choices. The zero value is what a new connection begins with.
 type Settings struct {
 	ClockSkew              time.Duration // 0 means DefaultClockSkew
 	Signed                 Signed
@@ -210,8 +210,8 @@ const (
 	CheckReplay       Check = "replay"        // it was not used before
 )
 
-// Checks lists them in the order in which a response is read. A refused response has passed those before its Check as far
-// as they could be told by then.
+// Checks lists them in the order in which a response is read: a refused one has passed those before its Check. Issuer,
+// destination and request are asked twice, of the response before any key is touched and of the verified assertion.
 var Checks = []Check{
 	CheckShape, CheckStatus, CheckIssuer, CheckDestination, CheckRequest, CheckDecryption, CheckSignature, CheckTime,
 	CheckAudience, CheckSubject, CheckAuthnContext, CheckAttribute, CheckReplay,
@@ -236,11 +236,11 @@ type Status struct {
 func (r *Refusal) Error() string { return string(r.Check) + ": " + r.Reason }
 
 // Unwrap gives the fault that a person may see.
-func (r *Refusal) Unwrap() error { return shown }
-
-var shown = fault.New(fault.Unauthenticated,
-	"The answer of your organization's identity provider could not be accepted. Start again; if it happens again, your administrator finds the cause in the audit log.").
-	WithCode("saml-refused")
+func (r *Refusal) Unwrap() error {
+	return fault.New(fault.Unauthenticated,
+		"The answer of your organization's identity provider could not be accepted. Start again; if it happens again, your administrator finds the cause in the audit log.").
+		WithCode("saml-refused")
+}
 
 func refuse(check Check, format string, args ...any) *Refusal {
 	return &Refusal{Check: check, Reason: fmt.Sprintf(format, args...)}
