@@ -2,7 +2,6 @@ package scim
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -144,20 +143,6 @@ func elements(refs []Reference, address func(Reference) string) []any {
 // DecodeStored reads a document that EncodeJSON wrote. It has been checked once, so no limit holds.
 func DecodeStored(document []byte) (Attributes, error) {
 	return DecodeJSON(document, Limits{Bytes: len(document), Depth: 64, Values: len(document) + 1})
-}
-
-// writeString writes a JSON string. What needs no escape, which is nearly everything, is copied.
-func writeString(buf *bytes.Buffer, s string) {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f {
-			enc, _ := json.Marshal(s) // a string always marshals
-			buf.Write(enc)
-			return
-		}
-	}
-	buf.WriteByte('"')
-	buf.WriteString(s)
-	buf.WriteByte('"')
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(timeForm) }

@@ -87,6 +87,12 @@ type decoder struct {
 	limits Limits
 }
 
+// words are the values that have names.
+var words = []struct {
+	text  []byte
+	value any
+}{{[]byte("true"), true}, {[]byte("false"), false}, {[]byte("null"), nil}}
+
 func (d *decoder) fail(format string, args ...any) *Error {
 	e := badRequest(InvalidSyntax, format, args...)
 	e.Detail = "The body is not valid: " + e.Detail + " at byte " + strconv.Itoa(d.pos) + "."
@@ -121,10 +127,10 @@ func (d *decoder) value(depth int) (any, *Error) {
 	case c == '-' || c >= '0' && c <= '9':
 		return d.number()
 	}
-	for word, v := range map[string]any{"true": true, "false": false, "null": nil} {
-		if bytes.HasPrefix(d.data[d.pos:], []byte(word)) {
-			d.pos += len(word)
-			return v, nil
+	for _, w := range words {
+		if bytes.HasPrefix(d.data[d.pos:], w.text) {
+			d.pos += len(w.text)
+			return w.value, nil
 		}
 	}
 	return nil, d.fail("a value is missing")
@@ -402,16 +408,53 @@ func (e *encoder) object(attributes []*Attribute, m map[string]any) {
 }
 
 func (e *encoder) one(a *Attribute, v any) {
-	if m, ok := v.(map[string]any); ok {
-		e.object(a.Sub, m)
+	switch v := v.(type) {
+	case map[string]any:
+		e.object(a.Sub, v)
+	case string:
+		writeString(&e.b, v)
+	case bool:
+		e.b.Write(strconv.AppendBool(e.b.AvailableBuffer(), v))
+	case int64:
+		e.b.Write(strconv.AppendInt(e.b.AvailableBuffer(), v, 10))
+	default:
+		if err := encodeValue(&e.b, v); err != nil {
+			panic("scim: value outside of the model of Attributes: " + err.Error())
+		}
+	}
+}
+
+// writeString writes a JSON string. What needs no escape, which is nearly everything, is copied.
+func writeString(buf *bytes.Buffer, s string) {
+	ascii := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < 0x20 || c == '"' || c == '\\':
+			_ = encodeValue(buf, s) // a string always encodes
+			return
+		case c >= 0x80:
+			ascii = false
+		}
+	}
+	// Scripts in the web take two more characters for the end of a line, and encoding/json escapes them.
+	if !ascii && (!utf8.ValidString(s) || strings.ContainsAny(s, "\u2028\u2029")) {
+		_ = encodeValue(buf, s)
 		return
 	}
-	enc := json.NewEncoder(&e.b)
+	buf.WriteByte('"')
+	buf.WriteString(s)
+	buf.WriteByte('"')
+}
+
+// encodeValue writes what encoding/json makes of a value, with <, > and & as they are.
+func encodeValue(buf *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic("scim: value outside of the model of Attributes: " + err.Error())
+		return err
 	}
-	e.b.Truncate(e.b.Len() - 1) // the encoder's line feed
+	buf.Truncate(buf.Len() - 1) // the encoder's line feed
+	return nil
 }
 
 // empty tells whether a value counts as unassigned (RFC 7643 section 2.5): null, or a list or an
