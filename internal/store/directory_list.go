@@ -4,14 +4,40 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/vestibule-id/vestibule/scim"
 )
 
-// List answers a page of the directory's users or groups.
-//
-// The store's own order is by id: it is total, stable, and a page that goes on behind an id reads only itself.
+// DefaultPatience is how long a search may take: longer than any that an index serves, and shorter than an identity
+// provider waits.
+const DefaultPatience = 10 * time.Second
+
+// List answers a page of the directory's users or groups. A filter or an order that no index serves may read all of a large
+// directory; when that takes too long it is refused as RFC 7644 section 3.12 has it, since the same request would fare no
+// better a second time and a 503 would have it sent again.
 func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*scim.Page, error) {
+	if q.Filter == nil && q.SortBy == nil {
+		return p.list(ctx, rt, q)
+	}
+	patience := p.Patience
+	if patience == 0 {
+		patience = DefaultPatience
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	page, err := p.list(limited, rt, q)
+	if err != nil && ctx.Err() == nil && (limited.Err() != nil || stoppedForTime(err)) {
+		return nil, scim.Errorf(http.StatusBadRequest, scim.TooMany,
+			"This search reads more than can be read in %s. Filter by userName, externalId, displayName, emails.value or id, or list without a filter or an order.", patience)
+	}
+	return page, err
+}
+
+// list answers a page. The store's own order is by id: it is total, stable, and a page that goes on behind an id reads only
+// itself.
+func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*scim.Page, error) {
 	f := &filterSQL{p: p, rt: rt, args: []any{p.tx.Organization, p.Directory.ID}}
 	from := `
 			from directory_records r
@@ -67,12 +93,13 @@ func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 		// resources in that order until it meets the few.
 		order = f.idColumn() + " || ''"
 	}
+	// The cast keeps SQLite from planning by the number: it would plan anew for each request, which costs more than the rest.
 	sql := fmt.Sprintf(`
 		select %s
 		from (
 			select %s as id, %[3]s.version, %[3]s.created, %[3]s.modified, %[3]s.document, %[4]s as counted%[5]s%[6]s
 			order by %[7]s
-			limit %[8]s
+			limit cast(%[8]s as bigint)
 			offset %[9]s) s
 		order by %[10]s`,
 		outer, f.idColumn(), row, counted, place, paged, order, f.arg(q.Count+1), f.arg(q.Offset), behind)
