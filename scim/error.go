@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // ScimType is the detail keyword of RFC 7644 section 3.12, table 9, with the three of RFC 9865
@@ -38,6 +39,8 @@ type Error struct {
 	Status int
 	Type   ScimType
 	Detail string
+	// RetryAfter is when to ask again, for a 429 or a 503 (RFC 9110 section 10.2.3).
+	RetryAfter time.Duration
 }
 
 // Errorf makes an Error.

@@ -214,10 +214,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch e.Status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusTooManyRequests:
-		if w.Header().Get("Retry-After") == "" {
-			w.Header().Set("Retry-After", "1")
-		}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		seconds := max(1, (e.RetryAfter+time.Second-1)/time.Second)
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	body, err := e.MarshalJSON()
 	if err != nil {

@@ -268,9 +268,15 @@ func (d *Declaration) directory(org id.Organization, r fileDirectory) {
 	if r.Key != directory.KeyUserName && r.Key != directory.KeyExternalID {
 		d.problems.at(r.At, "key", "%q is neither %s nor %s", r.Key, directory.KeyExternalID, directory.KeyUserName)
 	}
+	if n := r.RateLimit.PerMinute; r.At.has("rate_limit.per_minute") && (n < 1 || n > directory.MaxPerMinute) {
+		d.problems.at(r.At, "rate_limit.per_minute", "between 1 and %d requests; leave the field out for %d", directory.MaxPerMinute, directory.DefaultPerMinute)
+	}
 	d.want.Directories = append(d.want.Directories, store.DeclaredDirectory{
 		Organization: org, ID: r.ID, Name: orElse(r.Name, r.ID), Dialect: r.Dialect, Key: r.Key,
-		RequestLog: directory.RequestLog{RetentionSeconds: inSeconds(r.RequestLog.Retention), WithoutBodies: r.RequestLog.Bodies.off},
+		Settings: directory.Settings{
+			RequestLog: directory.RequestLog{RetentionSeconds: inSeconds(r.RequestLog.Retention), WithoutBodies: r.RequestLog.Bodies.off},
+			RateLimit:  directory.RateLimit{PerMinute: r.RateLimit.PerMinute},
+		},
 	})
 	for _, t := range r.Tokens {
 		d.token(org, r.ID, t)

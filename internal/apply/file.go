@@ -112,6 +112,12 @@ type fileDirectory struct {
 	Key        string         `yaml:"key"`
 	Tokens     []fileToken    `yaml:"tokens"`
 	RequestLog fileRequestLog `yaml:"request_log"`
+	RateLimit  fileRateLimit  `yaml:"rate_limit"`
+}
+
+// fileRateLimit says how many requests of a directory are answered.
+type fileRateLimit struct {
+	PerMinute int64 `yaml:"per_minute"`
 }
 
 // fileRequestLog says how long a directory's requests are kept, and whether with their bodies.

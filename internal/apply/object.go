@@ -152,7 +152,8 @@ func objects(d *store.Declared) []object {
 			},
 			field{name: "name", value: r.Name}, field{name: "dialect", value: r.Dialect}, field{name: "key", value: r.Key},
 			field{name: "request_log.retention", value: showDuration(r.RequestLog.Retention())},
-			field{name: "request_log.bodies", value: strconv.FormatBool(!r.RequestLog.WithoutBodies)})
+			field{name: "request_log.bodies", value: strconv.FormatBool(!r.RequestLog.WithoutBodies)},
+			field{name: "rate_limit.per_minute", value: strconv.FormatInt(r.RateLimit.Requests(), 10)})
 	}
 	for _, t := range d.Tokens {
 		add(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID, string(t.Directory)+"/"+t.ID,

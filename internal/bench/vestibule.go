@@ -63,6 +63,7 @@ organizations:
         name: Push
         dialect: rfc
         key: externalId
+        rate_limit: {per_minute: 10000000}
         tokens:
           - {id: main, secret: {env: BENCH_SCIM_TOKEN}}
     connections:

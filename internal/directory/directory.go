@@ -20,6 +20,7 @@ type Directory struct {
 	Created     time.Time
 	LastRequest time.Time
 	Tokens      []Token
+	Settings
 }
 
 // Token is a directory's bearer token, known by its hash.

@@ -90,7 +90,7 @@ type DeclaredDirectory struct {
 	Name         string
 	Dialect      string
 	Key          string
-	RequestLog   directory.RequestLog
+	directory.Settings
 }
 
 // DeclaredToken is a directory's bearer token.
@@ -218,9 +218,7 @@ func (tx *SystemTx) declaredDirectories(ctx context.Context, d *Declared) (err e
 		select organization, id, name, dialect, match_key, document
 		from directories
 		order by organization, id`))(func(s scanner) (r DeclaredDirectory, err error) {
-		var settings directorySettings
-		err = s.Scan(&r.Organization, &r.ID, &r.Name, &r.Dialect, &r.Key, decode(&settings))
-		r.RequestLog = settings.RequestLog
+		err = s.Scan(&r.Organization, &r.ID, &r.Name, &r.Dialect, &r.Key, decode(&r.Settings))
 		return r, err
 	})
 	if err != nil {
@@ -391,7 +389,7 @@ func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 		values ($1, $2, $3, $4, $5, $6, 1, $7)
 		on conflict (organization, id) do update set name = excluded.name, dialect = excluded.dialect,
 			match_key = excluded.match_key, document = excluded.document, version = directories.version + 1`,
-		d.Organization, d.ID, d.Name, d.Dialect, d.Key, encode(directorySettings{d.RequestLog}), micros(tx.Now()))
+		d.Organization, d.ID, d.Name, d.Dialect, d.Key, encode(d.Settings), micros(tx.Now()))
 }
 
 // DropDeclaredDirectory takes a directory away with its tokens, its records and the groups it pushed. Whoever rested on a

@@ -9,11 +9,11 @@ import (
 	"github.com/vestibule-id/vestibule/internal/id"
 )
 
-const directoryColumns = `d.id, d.name, d.dialect, d.match_key, d.version, d.created, d.last_request`
+const directoryColumns = `d.id, d.name, d.dialect, d.match_key, d.document, d.version, d.created, d.last_request`
 
 func scanDirectory(s scanner) (directory.Directory, error) {
 	var d directory.Directory
-	err := s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, &d.Version, at(&d.Created), at(&d.LastRequest))
+	err := s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, decode(&d.Settings), &d.Version, at(&d.Created), at(&d.LastRequest))
 	return d, err
 }
 
@@ -44,7 +44,7 @@ func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Direc
 		order by t.created, t.id`, tx.Organization, dir))(func(s scanner) (none struct{}, err error) {
 		var d directory.Directory
 		var t directory.Token
-		err = s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, &d.Version, at(&d.Created), at(&d.LastRequest),
+		err = s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, decode(&d.Settings), &d.Version, at(&d.Created), at(&d.LastRequest),
 			orEmpty(&t.ID), orEmpty(&t.Hash), orEmpty(&t.Prefix), orEmpty(&t.Source), at(&t.Created), at(&t.Expires), at(&t.LastUsed))
 		if found == nil {
 			found = &d

@@ -15,14 +15,9 @@ import (
 	"github.com/vestibule-id/vestibule/scim"
 )
 
-// directorySettings is directories.document.
-type directorySettings struct {
-	RequestLog directory.RequestLog `json:"request_log,omitzero"`
-}
-
 // RequestLog gives how a directory's requests are kept.
 func (tx *Tx) RequestLog(ctx context.Context, dir id.Directory) (directory.RequestLog, error) {
-	var s directorySettings
+	var s directory.Settings
 	err := tx.queryRow(ctx, `
 		select document
 		from directories
@@ -298,7 +293,7 @@ func (db *DB) dropRequests(ctx context.Context) (int, error) {
 	type kept struct {
 		organization id.Organization
 		directory    id.Directory
-		settings     directorySettings
+		settings     directory.Settings
 	}
 	var all []kept
 	err := db.System().Read(ctx, func(tx *SystemTx) (err error) {

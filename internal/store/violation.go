@@ -83,6 +83,12 @@ func refused(err error) error {
 	return err
 }
 
+// stoppedForTime reports whether PostgreSQL stopped a statement for taking too long (57014, query_canceled).
+func stoppedForTime(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "57014"
+}
+
 // unreachable reports whether the store, and not the statement, is what failed.
 func unreachable(err error) bool {
 	var pg *pgconn.PgError
