@@ -27,7 +27,10 @@ func (*simulateCommand) Help() string {
 It writes records at domains that begin with simulate-; use a test directory, and --cleanup. It ends with 0 only when nothing was found.`
 }
 
-var errNotClean = errors.New("the provider would not get on with this server")
+var (
+	errNotClean = errors.New("the provider would not get on with this server")
+	errStopped  = errors.New("the run did not come to its end")
+)
 
 // Run plays the provider.
 func (c *simulateCommand) Run(t terminal) error {
@@ -39,7 +42,10 @@ func (c *simulateCommand) Run(t terminal) error {
 		return err
 	}
 	report.Print(t.out)
-	if !report.Clean() {
+	switch {
+	case report.Stopped != nil:
+		return errStopped
+	case !report.Clean():
 		return errNotClean
 	}
 	return nil

@@ -162,8 +162,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	report.LeftBehind = w.cleanup(context.WithoutCancel(ctx))
 	report.Took = o.Now().Sub(began)
-	if err := ctx.Err(); err != nil {
-		return nil, fault.Wrap(context.Cause(ctx), fault.Unavailable, "The walk was interrupted; its records were removed.")
+	if err := context.Cause(ctx); err != nil {
+		left := "its records were removed"
+		if len(report.LeftBehind) > 0 {
+			left = "these records could not be removed: " + strings.Join(report.LeftBehind, ", ")
+		}
+		return nil, fault.Wrap(err, fault.Unavailable, "The walk was interrupted; %s.", left)
 	}
 	return report, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,27 +75,61 @@ func TestRun_OurServerKeepsToTheStandard(t *testing.T) {
 		if len(report.LeftBehind) > 0 {
 			t.Errorf("left behind: %v", report.LeftBehind)
 		}
-		for _, path := range []string{"/Users", "/Groups"} {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+token)
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var list struct {
-				TotalResults int `json:"totalResults"`
-			}
-			if err := json.NewDecoder(answer.Body).Decode(&list); err != nil {
-				t.Fatal(err)
-			}
-			_ = answer.Body.Close()
-			if list.TotalResults != 0 {
-				t.Errorf("%s after the walk: got %d, want 0", path, list.TotalResults)
-			}
+		empty(t, base)
+	})
+}
+
+// empty wants nothing left of a walk.
+func empty(t *testing.T, base string) {
+	t.Helper()
+	for _, path := range []string{"/Users", "/Groups"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list struct {
+			TotalResults int `json:"totalResults"`
+		}
+		err = json.NewDecoder(answer.Body).Decode(&list)
+		if _ = answer.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if list.TotalResults != 0 {
+			t.Errorf("%s after the walk: got %d, want 0", path, list.TotalResults)
+		}
+	}
+}
+
+// A walk that is interrupted removes what it made, also what it was just making.
+func TestRun_InterruptedIsCleanedUp(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		base := serve(t, kind)
+		to, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		var posts atomic.Int32
+		proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+			if p.SetURL(to); p.In.Method == http.MethodPost && posts.Add(1) == 12 {
+				interrupt()
+			}
+		}})
+		defer proxy.Close()
+		if _, err := scimcheck.Run(ctx, scimcheck.Options{Base: proxy.URL, Token: token}); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want the walk interrupted", err)
+		}
+		if posts.Load() < 12 {
+			t.Errorf("only %d POSTs were seen", posts.Load())
+		}
+		empty(t, base)
 	})
 }
 

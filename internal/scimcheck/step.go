@@ -20,6 +20,7 @@ const (
 	messages       = "urn:ietf:params:scim:api:messages:2.0:"
 
 	timeout   = 30 * time.Second
+	grace     = 5 * time.Second
 	maxAnswer = 8 << 20
 )
 
@@ -37,7 +38,7 @@ type step struct {
 	broken  error // the server gave no answer
 }
 
-func (s *step) over() bool { return s.wanted != "" || s.skipped != "" }
+func (s *step) over() bool { return s.wanted != "" || s.skipped != "" || s.ctx.Err() != nil }
 
 // raw is a body that is sent as it stands.
 type raw string
@@ -59,8 +60,10 @@ func (s *step) send(method, path string, body any, headers ...string) answer {
 			return answer{}
 		}
 	}
-	ctx, done := context.WithTimeout(s.ctx, timeout)
+	ctx, done := context.WithTimeout(context.WithoutCancel(s.ctx), timeout)
 	defer done()
+	// A request under way is waited for when the walk is interrupted: its answer has the id of what is to be removed.
+	defer context.AfterFunc(s.ctx, func() { time.AfterFunc(grace, done) })()
 	request, err := http.NewRequestWithContext(ctx, method, s.w.base+path, bytes.NewReader(data))
 	if err != nil {
 		s.wanted = err.Error()

@@ -28,6 +28,7 @@ const (
 	maxBackOff  = 30 * time.Second
 	// Okta gives up after 60 seconds; the others wait no longer.
 	timeout = 60 * time.Second
+	grace   = 5 * time.Second
 )
 
 type object = map[string]any
@@ -147,8 +148,11 @@ func (r *run) send(ctx context.Context, c call) (answer, error) {
 }
 
 func (r *run) once(ctx context.Context, c call) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	interrupted := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
+	// A request under way is waited for when the run is interrupted: its answer has the id by which it is cleaned up.
+	defer context.AfterFunc(interrupted, func() { time.AfterFunc(grace, cancel) })()
 	var body io.Reader
 	if c.body != nil {
 		data, err := json.Marshal(c.body)

@@ -602,8 +602,9 @@ func (r *run) verifyGroup(x *dialogue, g *group, last call) {
 	case missing > 0:
 		r.found(x.n, last, came, "members are missing")
 	case gone:
-		last.row = r.dialect.remove
-		r.found(x.n, last, came, "a deleted person is still a member")
+		removed := last
+		removed.row = r.dialect.remove
+		r.found(x.n, removed, came, "a deleted person is still a member")
 	case extra > 0:
 		r.found(x.n, last, came, "there are members who should not be")
 	}

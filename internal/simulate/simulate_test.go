@@ -3,10 +3,15 @@ package simulate_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,6 +135,82 @@ func TestRun_EmptiedGroupsAreFound(t *testing.T) {
 	}
 }
 
+// Each fault of a server that is otherwise good is named, with the row it concerns.
+func TestRun_FaultsAreNamed(t *testing.T) {
+	t.Parallel()
+	people := func(o map[string]any) []any { list, _ := o["Resources"].([]any); return list }
+	is := func(r *http.Request, method, part string) bool {
+		return r.Method == method && strings.Contains(r.URL.String(), part)
+	}
+	for name, c := range map[string]struct {
+		dialect, row, problem string
+		change                func(r *http.Request, body map[string]any, gone []string)
+		swallow               func(r *http.Request) bool
+	}{
+		"a deleted person stays a member": {dialect: "entra", row: "N18", problem: "a deleted person is still a member", change: func(r *http.Request, body map[string]any, gone []string) {
+			if members, ok := body["members"].([]any); ok && is(r, "GET", "/Groups/") && len(gone) > 0 {
+				body["members"] = append(members, map[string]any{"value": gone[0]})
+			}
+		}},
+		"a member is there twice": {dialect: "ping", row: "P6", problem: "somebody is a member twice", change: func(r *http.Request, body map[string]any, _ []string) {
+			if members, ok := body["members"].([]any); ok && is(r, "GET", "/Groups/") && len(members) > 0 {
+				body["members"] = append(members, members[0])
+			}
+		}},
+		"a disabled person is hidden": {dialect: "okta", row: "O2", problem: "a disabled person is not found any more, and would be created again", change: func(r *http.Request, body map[string]any, _ []string) {
+			if list := people(body); is(r, "GET", "/Users?filter") && len(list) == 1 && list[0].(map[string]any)["active"] == false {
+				body["Resources"], body["totalResults"] = []any{}, 0
+			}
+		}},
+		"a change is acknowledged and not done": {dialect: "entra", row: "N5", problem: "reading back gives another active", swallow: func(r *http.Request) bool {
+			return is(r, "PATCH", "/Users/")
+		}},
+		"the password comes back": {dialect: "okta", row: "O3", problem: "the answer carries password", change: func(r *http.Request, body map[string]any, _ []string) {
+			if is(r, "POST", "/Users") {
+				body["password"] = "1mz050nq"
+			}
+		}},
+		"no match is null": {dialect: "entra", row: "N1", problem: "Resources is null, not an array", change: func(_ *http.Request, body map[string]any, _ []string) {
+			if list, ok := body["Resources"].([]any); ok && len(list) == 0 {
+				body["Resources"] = nil
+			}
+		}},
+		"a total as a string": {dialect: "jumpcloud", row: "J1", problem: `totalResults is "0", not an integer`, change: func(_ *http.Request, body map[string]any, _ []string) {
+			if n, ok := body["totalResults"].(float64); ok {
+				body["totalResults"] = strconv.Itoa(int(n))
+			}
+		}},
+		"a page loses somebody": {dialect: "okta", row: "O12", problem: "the pages hold fewer people than totalResults says", change: func(r *http.Request, body map[string]any, _ []string) {
+			if list := people(body); is(r, "GET", "/Users?startIndex") && len(list) > 0 {
+				body["Resources"] = list[1:]
+			}
+		}},
+		"members although they are excluded": {dialect: "entra", row: "N14", problem: "members are answered although excludedAttributes names them", change: func(r *http.Request, body map[string]any, _ []string) {
+			if list := people(body); is(r, "GET", "/Groups?") && len(list) > 0 {
+				list[0].(map[string]any)["members"] = []any{map[string]any{"value": "x"}}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(between(t, serve(t, storetest.SQLite, c.dialect, directory.KeyUserName), c.change, c.swallow))
+			defer server.Close()
+			report, err := simulate.Run(t.Context(), simulate.Options{Dialect: c.dialect, Base: server.URL, Token: token, Users: 10, Groups: 2, Seed: 5})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range report.Findings {
+				if f.Row.ID == c.row && f.Problem == c.problem {
+					return
+				}
+			}
+			var b bytes.Buffer
+			report.Print(&b)
+			t.Errorf("no finding of row %s says %q:\n%s", c.row, c.problem, b.String())
+		})
+	}
+}
+
 // Same seed, same directory, same order of one worker: the same requests.
 func TestRun_IsReproducible(t *testing.T) {
 	t.Parallel()
@@ -211,5 +292,46 @@ func TestShow_OneLineOnATerminalPlainLinesElsewhere(t *testing.T) {
 		if diff := gocmp.Diff(b.String(), want); diff != "" {
 			t.Errorf("terminal %t: %s", terminal, diff)
 		}
+	}
+}
+
+// A run that is interrupted takes away what it made, also what it was just making.
+func TestRun_InterruptedIsCleanedUp(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var mu sync.Mutex
+	there := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		w.Header().Set("Content-Type", "application/scim+json")
+		switch r.Method {
+		case http.MethodPost:
+			id := strconv.Itoa(len(there) + 1)
+			if there[id] = true; len(there) == 3 {
+				interrupt()
+			}
+			w.WriteHeader(http.StatusCreated)
+			_, _ = w.Write([]byte(`{"id":"` + id + `"}`))
+		case http.MethodDelete:
+			delete(there, path.Base(r.URL.Path))
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			_, _ = w.Write([]byte(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0,"Resources":[]}`))
+		}
+	}))
+	defer server.Close()
+	report, err := simulate.Run(ctx, simulate.Options{Dialect: "google", Base: server.URL, Users: 50, Seed: 1, Cleanup: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(report.Stopped, context.Canceled) {
+		t.Errorf("got %v, want the run stopped", report.Stopped)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(there) != 0 {
+		t.Errorf("left behind: %v", there)
 	}
 }

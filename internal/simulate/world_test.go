@@ -10,7 +10,10 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vestibule-id/vestibule/internal/directory"
@@ -79,4 +82,45 @@ func emptying(t *testing.T, base string) http.Handler {
 		p.Out.Body = io.NopCloser(bytes.NewReader(body))
 		p.Out.ContentLength = int64(len(body))
 	}}
+}
+
+// between stands before a good server and changes the bodies of its answers, or swallows requests with a 204. It tells
+// change whose deletion it saw.
+func between(t *testing.T, base string, change func(*http.Request, map[string]any, []string), swallow func(*http.Request) bool) http.Handler {
+	t.Helper()
+	to, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var gone []string
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}
+	proxy.ModifyResponse = func(a *http.Response) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if a.Request.Method == http.MethodDelete && strings.Contains(a.Request.URL.Path, "/Users/") {
+			gone = append(gone, path.Base(a.Request.URL.Path))
+		}
+		raw, err := io.ReadAll(a.Body)
+		if err != nil {
+			return err
+		}
+		var body map[string]any
+		if change != nil && json.Unmarshal(raw, &body) == nil {
+			change(a.Request, body, gone)
+			if raw, err = json.Marshal(body); err != nil {
+				return err
+			}
+		}
+		a.Body, a.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
+		a.Header.Set("Content-Length", strconv.Itoa(len(raw)))
+		return nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if swallow != nil && swallow(r) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
 }
