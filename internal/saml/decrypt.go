@@ -6,7 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" // of OAEP, where its collisions do not matter
+	_ "crypto/sha1" //nolint:gosec // for OAEP, where its collisions do not matter
 	"encoding/base64"
 	"strings"
 

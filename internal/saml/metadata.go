@@ -3,6 +3,7 @@ package saml
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -75,7 +76,8 @@ func badMetadata(format string, args ...any) error {
 }
 
 func reasonOf(err error) string {
-	if r, ok := err.(*Refusal); ok { //nolint:errorlint // ours, from the line above, unwrapped
+	var r *Refusal
+	if errors.As(err, &r) {
 		return r.Reason
 	}
 	return err.Error()

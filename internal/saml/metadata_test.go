@@ -52,7 +52,7 @@ func TestReadMetadata_GivesTheProvider(t *testing.T) {
 	}
 }
 
-func TestC163_MetadataThatCannotBeTrustedIsRefused(t *testing.T) { //nolint:paralleltest // it measures
+func TestC163_MetadataThatCannotBeTrustedIsRefused(t *testing.T) { // alone, since it measures
 	weak := samltest.Weak(t, now)
 	idp, _ := described(t)
 	both := func() *etree.Element {

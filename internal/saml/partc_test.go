@@ -565,7 +565,7 @@ func TestC145_ReplayIsRefused(t *testing.T) {
 	}
 }
 
-func TestC146_DocumentTypesAndEntitiesAreRefusedAtOnce(t *testing.T) { //nolint:paralleltest // it measures
+func TestC146_DocumentTypesAndEntitiesAreRefusedAtOnce(t *testing.T) { // alone, since it measures
 	lol := `<!DOCTYPE r [<!ENTITY a "ha">`
 	for i := range 20 {
 		lol += fmt.Sprintf(`<!ENTITY a%d "&a;&a;&a;&a;&a;&a;&a;&a;">`, i)
@@ -735,7 +735,7 @@ func TestC149_OnlyUTF8IsRead(t *testing.T) {
 	})
 }
 
-func TestC150_BombsAreRefusedAtOnce(t *testing.T) { //nolint:paralleltest // it measures
+func TestC150_BombsAreRefusedAtOnce(t *testing.T) { // alone, since it measures
 	within := func(content string) func(raw []byte) []byte {
 		return func(raw []byte) []byte {
 			return bytes.Replace(raw, []byte("</samlp:Response>"), []byte(content+"</samlp:Response>"), 1)
@@ -777,7 +777,7 @@ func attributes(format string, n int) string {
 }
 
 // The dearest message that passes the gate: as large and as full of prefixes as is let in, with a signature to verify.
-func TestC150_TheDearestMessageIsBounded(t *testing.T) { //nolint:paralleltest // it measures
+func TestC150_TheDearestMessageIsBounded(t *testing.T) { // alone, since it measures
 	idp, c := pairing(t)
 	r := idp.Response(sp, requestID)
 	r.Sign = samltest.SignResponse
@@ -797,7 +797,7 @@ func TestC150_TheDearestMessageIsBounded(t *testing.T) { //nolint:paralleltest /
 	}, saml.CheckSignature)
 }
 
-func TestC151_InflatedBombIsRefusedAtOnce(t *testing.T) { //nolint:paralleltest // it measures
+func TestC151_InflatedBombIsRefusedAtOnce(t *testing.T) { // alone, since it measures
 	idp, c := pairing(t)
 	for _, size := range []int{10 << 20, 100 << 20} {
 		query := idp.Query(t, "SAMLRequest", bytes.Repeat([]byte(" "), size), "")
@@ -916,7 +916,7 @@ func TestC154_DecryptionTellsNothing(t *testing.T) {
 
 // That no padding, key or certificate is told by the time: each kind of failure does the same work. The fastest of many
 // runs is compared, since a busy machine only adds.
-func TestC154_FailuresTakeTheSameTime(t *testing.T) { //nolint:paralleltest // it measures
+func TestC154_FailuresTakeTheSameTime(t *testing.T) { // alone, since it measures
 	idp, c := pairing(t)
 	form := func(e samltest.Encryption) url.Values {
 		r := idp.Response(sp, requestID)

@@ -1,15 +1,13 @@
 package saml_test
 
 import (
-	"bytes"
-	"compress/flate"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/xml"
-	"io"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -40,8 +38,8 @@ func TestReadResponse_GivesWhatWasSaid(t *testing.T) {
 				samltest.Add(samltest.Add(targeted, "saml:AttributeValue", ""), "saml:NameID", "wrapped")
 				structured := samltest.Add(targeted, "saml:AttributeValue", "")
 				samltest.Add(structured, "x", "left out")
-				nothing := samltest.Add(targeted, "saml:AttributeValue", "", "xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
-				nothing.CreateAttr("xsi:nil", "true")
+				nothing := samltest.Add(targeted, "saml:AttributeValue", "", "xmlns:i", "http://www.w3.org/2001/XMLSchema-instance")
+				nothing.CreateAttr("i:nil", "true")
 			}
 			got, err := c.ReadResponse(r.Form(t), saml.Expectation{
 				RequestID: requestID, AuthnContexts: []string{"other", r.AuthnContext}, AuthenticatedAfter: r.AuthnInstant,
@@ -88,7 +86,9 @@ func TestGenerator_AnotherServiceProviderBelievesIt(t *testing.T) {
 			r.Sign, r.Encryption = sign, encryption
 			got, err := other.ParseXMLResponse(r.XML(t), []string{requestID}, *acs)
 			if err != nil {
-				t.Errorf("signed %d encrypted %t: %v", sign, encryption != nil, err.(*crewjam.InvalidResponseError).PrivateErr) //nolint:errorlint,forcetypeassert // its documented type
+				var cause *crewjam.InvalidResponseError
+				_ = errors.As(err, &cause)
+				t.Errorf("signed %d encrypted %t: %v", sign, encryption != nil, cause.PrivateErr)
 			} else if got.Subject.NameID.Value != "ada@example.com" {
 				t.Errorf("subject %q", got.Subject.NameID.Value)
 			}
@@ -191,14 +191,7 @@ func TestAuthnRequest_Redirect(t *testing.T) {
 	if got := values.Get("RelayState"); got != "handle-1" {
 		t.Errorf("RelayState %q", got)
 	}
-	deflated, err := base64.StdEncoding.DecodeString(values.Get("SAMLRequest"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := io.ReadAll(flate.NewReader(bytes.NewReader(deflated)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := samltest.Bytes(t, samltest.Request(t, values))
 	want := `<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="` + out.ID +
 		`" Version="2.0" IssueInstant="2026-11-21T12:00:00.000Z" Destination="https://idp.example/sso?realm=a" AssertionConsumerServiceURL="` + sp.ACS +
 		`" ProtocolBinding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" ForceAuthn="true" IsPassive="true"><saml:Issuer>` + sp.EntityID +
@@ -226,20 +219,13 @@ func TestAuthnRequest_PostIsSignedWithin(t *testing.T) {
 	if out.Binding != saml.Post || out.URL != "https://idp.example/sso" || len(out.Fields) != 2 || out.Fields[1] != (saml.Field{Name: "RelayState", Value: "handle-1"}) {
 		t.Fatalf("out %+v", out)
 	}
-	raw, err := base64.StdEncoding.DecodeString(out.Fields[0].Value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc := etree.NewDocument()
-	if err := doc.ReadFromBytes(raw); err != nil {
-		t.Fatal(err)
-	}
-	if second := doc.Root().ChildElements()[1].Tag; second != "Signature" {
+	root := samltest.Request(t, url.Values{out.Fields[0].Name: {out.Fields[0].Value}})
+	if second := root.ChildElements()[1].Tag; second != "Signature" {
 		t.Errorf("after the issuer stands %s", second)
 	}
 	verifier := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{c.SP.Signing[0].Certificate}})
 	verifier.Clock = dsig.NewFakeClockAt(now)
-	if _, err := verifier.Validate(doc.Root()); err != nil {
+	if _, err := verifier.Validate(root); err != nil {
 		t.Error(err)
 	}
 }

@@ -521,7 +521,7 @@ func attributes(el *etree.Element) ([]Attribute, error) {
 				if inner := value.ChildElements(); len(inner) == 1 && is(inner[0], nsAssertion, "NameID") {
 					value = inner[0]
 				}
-				if nothing := value.SelectAttrValue("xsi:nil", ""); len(value.ChildElements()) > 0 || nothing == "true" || nothing == "1" {
+				if len(value.ChildElements()) > 0 || slices.ContainsFunc(value.Attr, isNil) {
 					continue
 				}
 				v, err := text(value)
@@ -534,4 +534,8 @@ func attributes(el *etree.Element) ([]Attribute, error) {
 		}
 	}
 	return all, nil
+}
+
+func isNil(a etree.Attr) bool {
+	return a.Key == "nil" && a.NamespaceURI() == "http://www.w3.org/2001/XMLSchema-instance" && (a.Value == "true" || a.Value == "1")
 }

@@ -38,7 +38,7 @@ func only(el *etree.Element, space, local string) (*etree.Element, error) {
 	found := children(el, space, local)
 	switch len(found) {
 	case 0:
-		return nil, nil //nolint:nilnil // absence is an answer here, not an error
+		return nil, nil
 	case 1:
 		return found[0], nil
 	}

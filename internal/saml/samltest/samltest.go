@@ -19,6 +19,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/big"
 	"net/url"
 	"sync"
@@ -612,6 +613,23 @@ func Deflate(t testing.TB, message []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// Request gives the message a provider was sent: the SAMLRequest of a query, deflated, or of a posted form.
+func Request(t testing.TB, values url.Values) *etree.Element {
+	t.Helper()
+	message, err := base64.StdEncoding.DecodeString(values.Get("SAMLRequest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inflated, err := io.ReadAll(flate.NewReader(bytes.NewReader(message))); err == nil {
+		message = inflated
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(message); err != nil {
+		t.Fatal(err)
+	}
+	return doc.Root()
 }
 
 // Describe builds the provider's metadata with the certificates given.
