@@ -3,6 +3,7 @@ package directory
 import (
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/scim"
 )
@@ -67,6 +68,21 @@ type Request struct {
 
 // Failed reports whether the request was refused.
 func (r *Request) Failed() bool { return r.Status >= 400 }
+
+// Replayable says why the request cannot be sent again, or nil.
+func (r *Request) Replayable() error {
+	switch {
+	case !r.Failed():
+		return fault.New(fault.Conflict, "This request succeeded. Only a refused one is sent again; what the directory has said since must not be undone.")
+	case r.TokenState == TokenExpired || r.TokenState == TokenUnknown:
+		return fault.New(fault.Forbidden, "This request came without a valid token, so nobody knows who sent it. Once the token is renewed, the directory sends it again.")
+	case r.Method == "GET":
+		return fault.New(fault.Conflict, "This request only read. There is nothing to send again.")
+	case !r.Whole:
+		return fault.New(fault.Conflict, "The body of this request was not kept whole, so it cannot be sent again.")
+	}
+	return nil
+}
 
 // Effect is one thing that a request did.
 type Effect struct {

@@ -37,12 +37,18 @@ type Config struct {
 	Log *slog.Logger
 	// Caller tells a request's id and the address it came from, for the audit event.
 	Caller func(r *http.Request) (request, ip string)
+	// Patience is how long a search may take; store.DefaultPatience where it is 0.
+	Patience time.Duration
+	// Count hears of each request in few words, for the metrics; it may be nil.
+	Count func(resource, operation, dialect string, status int)
 }
 
 // Handler serves everything below /scim/.
 type Handler struct {
 	Config
-	scim *scim.Handler
+	scim  *scim.Handler
+	limit *limiter
+	log   recorder
 
 	mu      sync.Mutex
 	known   map[place]entry       // guarded by mu
@@ -84,6 +90,8 @@ func New(c Config) *Handler {
 		c.Caller = func(r *http.Request) (string, string) { return "", r.RemoteAddr }
 	}
 	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}}
+	h.limit = &limiter{take: c.DB.HitMany, now: c.DB.Now, each: map[place]*allowance{}}
+	h.log.queue, h.log.stranger = make(chan *trace, logQueue), map[place]turnedAway{}
 	h.scim = scim.NewHandler(scim.Config{
 		Types: []*scim.ResourceType{userType, groupType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
 	})
@@ -106,7 +114,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if parts[2] != "v2" {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
 	}
-	h.scim.ServePath(w, r, rest)
+	t, r := h.watch(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
+	h.scim.ServePath(t, r, rest)
+	h.finish(t)
 }
 
 // open authenticates the request.
@@ -124,10 +134,19 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 		token = ""
 	}
 	known := h.recognize(d, strings.TrimSpace(token))
-	if known == nil {
+	trace, by, now := traceOf(r.Context()), standingIn(r.Context()), h.DB.Now()
+	trace.opened(d, known, now, r)
+	switch {
+	case by != nil && d != nil:
+	case known == nil || !known.Expires.IsZero() && !now.Before(known.Expires):
 		return nil, toSCIM(fault.New(fault.Unauthenticated, "The bearer token of this directory is missing, wrong or expired."))
 	}
-	h.touch(r.Context(), at, known.ID)
+	if by == nil {
+		h.touch(r.Context(), at, known.ID)
+		if err := h.limit.admit(r.Context(), at, d.RateLimit); err != nil {
+			return nil, err
+		}
+	}
 
 	dialect, ok := scim.DialectNamed(d.Dialect)
 	if !ok {
@@ -135,35 +154,37 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	}
 	request, ip := h.Caller(r)
 	base := fmt.Sprintf("%s/scim/%s/%s/v2", h.URL, at.organization, at.directory)
+	actor := audit.Actor{
+		Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM, IP: ip, Request: request,
+	}
+	if by != nil {
+		actor = by.actor
+	}
 	return &scim.Tenant{
 		Base:    base,
 		Dialect: dialect,
-		Store: &tenant{db: h.DB, organization: at.organization, pusher: store.Pusher{
-			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType,
-			Actor: audit.Actor{
-				Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM,
-				IP: ip, Request: request,
-			},
+		Store: &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: store.Pusher{
+			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType, Actor: actor, Patience: h.Patience,
 		}},
 		Repaired: func(repairs scim.Repairs) {
+			trace.repaired(repairs)
 			h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
 				"request", request, "repairs", repairs)
 		},
 	}, nil
 }
 
-// recognize finds the token among those of the directory, comparing with all of them.
+// recognize finds the token among those of the directory, expired or not, comparing with all of them.
 func (h *Handler) recognize(d *directory.Directory, token string) *directory.Token {
 	hashes := h.DB.Keys.Hashes(token)
 	if d == nil {
 		d = &directory.Directory{Tokens: []directory.Token{{Hash: hashes[0][:len(hashes[0])-1] + "!"}}}
 	}
 	var found *directory.Token
-	now := h.DB.Now()
 	for i := range d.Tokens {
 		t := &d.Tokens[i]
 		for _, hash := range hashes {
-			if hmac.Equal([]byte(hash), []byte(t.Hash)) && token != "" && (t.Expires.IsZero() || now.Before(t.Expires)) {
+			if hmac.Equal([]byte(hash), []byte(t.Hash)) && token != "" {
 				found = t
 			}
 		}

@@ -3,6 +3,7 @@ package provisioning
 import (
 	"context"
 
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -14,6 +15,8 @@ type tenant struct {
 	db           *store.DB
 	organization id.Organization
 	pusher       store.Pusher
+	trace        *trace // nil where nobody watches
+	dry          bool   // nothing is kept
 }
 
 var _ scim.Store = (*tenant)(nil)
@@ -23,7 +26,20 @@ func (t *tenant) read(ctx context.Context, f func(p *store.Push) error) error {
 }
 
 func (t *tenant) write(ctx context.Context, f func(p *store.Push) error) error {
-	return toSCIM(t.db.Write(ctx, t.organization, func(tx *store.Tx) error { return f(tx.Push(t.pusher)) }))
+	write := t.db.Write
+	if t.dry {
+		write = t.db.Try
+	}
+	var events []audit.Event
+	err := write(ctx, t.organization, func(tx *store.Tx) error {
+		err := f(tx.Push(t.pusher))
+		events = tx.Recorded()
+		return err
+	})
+	if err == nil {
+		t.trace.change(events)
+	}
+	return toSCIM(err)
 }
 
 // Create stores a user or group. Of two pushes of one name at the same moment the slower learns of the other only when it

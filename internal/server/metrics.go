@@ -17,6 +17,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	scim     *prometheus.CounterVec
 }
 
 func newMetrics(v Version, reports *page.Reports) *metrics {
@@ -30,12 +31,15 @@ func newMetrics(v Version, reports *page.Reports) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"face"}),
 	}
+	m.scim = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vestibule_scim_requests_total", Help: "Requests of directories, by resource, operation, dialect and status.",
+	}, []string{"resource", "operation", "dialect", "status"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "vestibule_build_info", Help: "Always 1; which program this is stands in the labels.",
 		ConstLabels: prometheus.Labels{"version": v.Version, "commit": v.Commit, "go": v.Go},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, build,
+	m.registry.MustRegister(m.requests, m.duration, m.scim, build,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "vestibule_csp_reports_total", Help: "Reports of browsers that a page broke its own content policy.",
 		}, func() float64 { return float64(reports.Count()) }),
@@ -55,4 +59,16 @@ func (m *metrics) observe(face, method string, status int, took time.Duration) {
 	}
 	m.requests.WithLabelValues(face, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(face).Observe(took.Seconds())
+}
+
+// pushed counts a request of a directory.
+func (m *metrics) pushed(resource, operation, dialect string, status int) {
+	m.scim.WithLabelValues(resource, operation, dialect, strconv.Itoa(status)).Inc()
+}
+
+// watchLog counts the requests of directories that their log lost.
+func (m *metrics) watchLog(lost func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "vestibule_scim_log_lost_total", Help: "Requests of directories that were served and could not be kept in the request log.",
+	}, func() float64 { return float64(lost()) }))
 }

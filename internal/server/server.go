@@ -88,7 +88,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
-	s.follow = []func(context.Context){provider.Follow, worker.Run}
+	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed})
+	metrics.watchLog(pushed.Lost)
+	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
 
 	r := chi.NewRouter()
 	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log), bound(strings.HasPrefix(o.URL, "https://")))
@@ -102,7 +104,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	provider.Mount(r)
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
 	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports}).Mount(r)
-	r.Handle("/scim/*", provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller}))
+	r.Handle("/scim/*", pushed)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
 		(&adminapi.API{DB: o.DB, Log: o.Log, From: From}).Mount(api)

@@ -15,20 +15,6 @@ import (
 	"github.com/vestibule-id/vestibule/scim"
 )
 
-// RequestLog gives how a directory's requests are kept.
-func (tx *Tx) RequestLog(ctx context.Context, dir id.Directory) (directory.RequestLog, error) {
-	var s directory.Settings
-	err := tx.queryRow(ctx, `
-		select document
-		from directories
-		where organization = $1
-			and id = $2`, tx.Organization, dir).Scan(decode(&s))
-	if errors.Is(err, errNoRows) {
-		return s.RequestLog, notFound("directory", dir)
-	}
-	return s.RequestLog, err
-}
-
 const requestColumns = `r.directory, r.id, r.at, r.method, r.path, r.query, r.status, r.scim_type, r.detail, r.duration_us, r.operation,
 	r.resource_kind, r.resource_id, r.resource_name, r.search, r.token_id, r.token_state, r.ip, r.request, r.repairs, r.effects,
 	r.replay_of, r.whole`

@@ -1,0 +1,365 @@
+package provisioning
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// The request log. A request is watched while it is served: its bytes are copied as they pass, and nothing of it is read. A
+// writer beside the requests then says in words what happened and keeps a row, many in one transaction. The provider never
+// waits for its log and never fails by it: what the writer cannot keep is counted.
+
+// Bounds of the log.
+const (
+	keptBody   = 64 << 10 // of a request: what is larger is kept in part and cannot be sent again
+	keptAnswer = 8 << 10
+	// peeked is how much is read of a request whose token has expired: enough to say whom it was about.
+	peeked = 16 << 10
+
+	logQueue = 4096
+	logBytes = 32 << 20 // of bodies in the queue; beyond it requests are kept without theirs
+	logBatch = 256
+	// logLinger is how long a row waits for others to share its transaction: shorter than anybody takes to look.
+	logLinger = 200 * time.Millisecond
+	logLimit  = 10 * time.Second
+
+	// strangers is how many requests a minute with a token that never was the directory's are kept: whoever knows a
+	// directory's address could fill its log otherwise, and hide in it.
+	strangers = 30
+)
+
+// trace is what one request leaves behind.
+type trace struct {
+	http.ResponseWriter
+
+	at            place
+	began         time.Time
+	method, path  string
+	query         string
+	ip, request   string
+	status        int
+	took          time.Duration
+	body, answer  []byte
+	cut, answered bool // the body is not all there; the answer is
+	directory     *directory.Directory
+	token         string
+	tokenExpired  time.Time
+	state         directory.TokenState
+	dialect       *scim.Dialect
+	repairs       scim.Repairs
+	events        []audit.Event
+	replayOf      id.Request
+}
+
+func (t *trace) WriteHeader(status int) {
+	if t.status == 0 {
+		t.status = status
+	}
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *trace) Write(b []byte) (int, error) {
+	if t.status == 0 {
+		t.status = http.StatusOK
+	}
+	if room := keptAnswer - len(t.answer); room > 0 {
+		t.answer = append(t.answer, b[:min(room, len(b))]...)
+		t.answered = len(b) <= room
+	} else if len(b) > 0 {
+		t.answered = false
+	}
+	return t.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController flush and set deadlines.
+func (t *trace) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// tee copies what is read of a body.
+type tee struct {
+	io.ReadCloser
+	t *trace
+}
+
+func (b tee) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		room := keptBody - len(b.t.body)
+		if n > room {
+			b.t.cut = true
+		}
+		b.t.body = append(b.t.body, p[:max(0, min(room, n))]...)
+	}
+	return n, err
+}
+
+// peek reads the beginning of a body that nobody will read.
+func (t *trace) peek(r *http.Request) {
+	_, _ = io.CopyN(io.Discard, r.Body, peeked) // what does not come is not looked at
+	t.cut = true
+}
+
+// change keeps what a committed transaction recorded.
+func (t *trace) change(events []audit.Event) {
+	if t != nil {
+		t.events = append(t.events, events...)
+	}
+}
+
+// repaired counts what the dialect forgave.
+func (t *trace) repaired(repairs scim.Repairs) {
+	if t == nil {
+		return
+	}
+	if t.repairs == nil {
+		t.repairs = scim.Repairs{}
+	}
+	for deviation, n := range repairs {
+		t.repairs[deviation] += n
+	}
+}
+
+type traceKey struct{}
+
+// traceOf gives the trace of a request under way, or nil.
+func traceOf(ctx context.Context) *trace {
+	t, _ := ctx.Value(traceKey{}).(*trace)
+	return t
+}
+
+// watch begins the trace of a request for rest, the path below the directory's root.
+func (h *Handler) watch(w http.ResponseWriter, r *http.Request, at place, rest string) (*trace, *http.Request) {
+	t := &trace{
+		ResponseWriter: w, at: at, began: time.Now(), method: r.Method, path: rest, query: r.URL.RawQuery, state: directory.TokenUnknown,
+	}
+	t.request, t.ip = h.Caller(r)
+	r = r.WithContext(context.WithValue(r.Context(), traceKey{}, t))
+	if r.Body != nil && r.Body != http.NoBody {
+		if n := r.ContentLength; n > 0 {
+			t.body = make([]byte, 0, min(n, keptBody))
+		}
+		r.Body = tee{r.Body, t}
+	}
+	return t, r
+}
+
+// opened notes who is at the door.
+func (t *trace) opened(d *directory.Directory, known *directory.Token, now time.Time, r *http.Request) {
+	if t == nil || d == nil {
+		return
+	}
+	t.directory = d
+	t.dialect, _ = scim.DialectNamed(d.Dialect)
+	if known == nil {
+		return
+	}
+	t.token, t.state = known.ID, directory.TokenGood
+	if !known.Expires.IsZero() && !now.Before(known.Expires) {
+		t.state, t.tokenExpired = directory.TokenExpired, known.Expires
+		t.peek(r)
+	}
+}
+
+// recorder is the queue between the requests and the log.
+type recorder struct {
+	queue chan *trace
+	bytes atomic.Int64
+	lost  atomic.Uint64
+
+	mu       sync.Mutex
+	stranger map[place]turnedAway // guarded by mu
+}
+
+// turnedAway counts the requests of strangers at a directory within a minute.
+type turnedAway struct {
+	minute int64
+	n      int
+}
+
+// finish ends the trace: the request is counted and waits for the writer.
+func (h *Handler) finish(t *trace) {
+	t.took = time.Since(t.began)
+	if t.status == 0 {
+		t.status = http.StatusOK
+	}
+	resource, operation := kindOf(t.method, t.path)
+	if h.Count != nil {
+		dialect := "none"
+		if t.dialect != nil && t.state == directory.TokenGood {
+			dialect = t.dialect.Name
+		}
+		h.Count(resource, operation, dialect, t.status)
+	}
+	if t.directory == nil || t.state == directory.TokenUnknown && !h.log.admits(t.at, h.DB.Now()) {
+		return
+	}
+	t.ResponseWriter = nil
+	t.began = h.DB.Now()
+	if t.state == directory.TokenUnknown {
+		t.body, t.cut = nil, true // a stranger's words are not kept
+	}
+	size := int64(len(t.body) + len(t.answer))
+	if h.log.bytes.Add(size) > logBytes {
+		h.log.bytes.Add(-size)
+		t.body, t.answer, t.cut = nil, nil, true
+	}
+	select {
+	case h.log.queue <- t:
+	default:
+		h.log.bytes.Add(-int64(len(t.body) + len(t.answer)))
+		h.log.lost.Add(1)
+	}
+}
+
+func (l *recorder) admits(at place, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.stranger) >= maxKnown {
+		clear(l.stranger)
+	}
+	s, minute := l.stranger[at], now.Unix()/60
+	if s.minute != minute {
+		s = turnedAway{minute: minute}
+	}
+	s.n++
+	l.stranger[at] = s
+	return s.n <= strangers
+}
+
+// Lost counts the requests that were served and could not be kept in the log.
+func (h *Handler) Lost() uint64 { return h.log.lost.Load() }
+
+// Follow keeps the log until ctx ends, and then what still waits.
+func (h *Handler) Follow(ctx context.Context) {
+	for {
+		select {
+		case first := <-h.log.queue:
+			linger := time.NewTimer(logLinger)
+			batch := []*trace{first}
+			for waiting := true; waiting && len(batch) < logBatch; {
+				select {
+				case t := <-h.log.queue:
+					batch = append(batch, t)
+				case <-linger.C:
+					waiting = false
+				case <-ctx.Done():
+					waiting = false
+				}
+			}
+			linger.Stop()
+			h.keep(ctx, batch)
+		case <-ctx.Done():
+			h.Flush(ctx)
+			return
+		}
+	}
+}
+
+// Flush keeps what waits now.
+func (h *Handler) Flush(ctx context.Context) {
+	for {
+		var batch []*trace
+		for more := true; more && len(batch) < logBatch; {
+			select {
+			case t := <-h.log.queue:
+				batch = append(batch, t)
+			default:
+				more = false
+			}
+		}
+		if len(batch) == 0 {
+			return
+		}
+		h.keep(ctx, batch)
+	}
+}
+
+// keep writes a batch, a transaction for each organization.
+func (h *Handler) keep(ctx context.Context, batch []*trace) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logLimit)
+	defer cancel()
+	by := map[id.Organization][]*trace{}
+	for _, t := range batch {
+		h.log.bytes.Add(-int64(len(t.body) + len(t.answer)))
+		by[t.at.organization] = append(by[t.at.organization], t)
+	}
+	for org, list := range by {
+		rows, err := h.describe(ctx, org, list)
+		if err == nil {
+			err = h.DB.Write(ctx, org, func(tx *store.Tx) error {
+				tx.LogRequests(ctx, rows)
+				return nil
+			})
+		}
+		if err != nil {
+			h.log.lost.Add(uint64(len(list)))
+			h.Log.WarnContext(ctx, "keep requests in the log", "organization", org, "requests", len(list), "error", err)
+		}
+	}
+}
+
+// describe makes rows of traces.
+func (h *Handler) describe(ctx context.Context, org id.Organization, list []*trace) ([]directory.Request, error) {
+	parsed := make([]exchange, len(list))
+	var n needs
+	for i, t := range list {
+		parsed[i] = parse(t)
+		n.of(&parsed[i])
+	}
+	var k known
+	err := h.DB.Read(ctx, org, func(tx *store.Tx) (err error) {
+		k, err = n.look(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]directory.Request, len(list))
+	for i := range parsed {
+		rows[i] = parsed[i].row(&k)
+	}
+	return rows, nil
+}
+
+// kindOf says what a request is about and does, in the few words that a counter may have.
+func kindOf(method, path string) (resource, operation string) {
+	endpoint, rest, one := strings.Cut(strings.Trim(path, "/"), "/")
+	operation = map[string]string{"POST": "create", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}[method]
+	reading := method == http.MethodGet || method == http.MethodHead
+	switch {
+	case strings.HasSuffix(path, "/.search") && method == http.MethodPost:
+		operation = "list"
+	case reading && one:
+		operation = "read"
+	case reading:
+		operation = "list"
+	case operation == "":
+		operation = "other"
+	}
+	switch endpoint {
+	case "Users":
+		resource = "User"
+	case "Groups":
+		resource = "Group"
+	case "Bulk":
+		return "Bulk", operation
+	case "Schemas", "ResourceTypes", "ServiceProviderConfig":
+		return "discovery", operation
+	default:
+		return "other", operation
+	}
+	if strings.Contains(rest, "/") {
+		operation = "other"
+	}
+	return resource, operation
+}
