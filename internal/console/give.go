@@ -21,7 +21,10 @@ import (
 // giveForm is the dialog in which roles are given: what is chosen so far, what can be chosen and why not the rest, and what
 // it would change. The whole is worked out anew at each choice, by the code that decides when it is saved.
 type giveForm struct {
-	person
+	person    // who would hold them; of a group only the frame and what it gives
+	Title     string
+	Form      templ.SafeURL // where it is sent
+	Home      templ.SafeURL // where Cancel leads
 	Roles     []pick
 	Resources []pick
 	Expires   string
@@ -29,6 +32,7 @@ type giveForm struct {
 	Reason    string
 	Wants     []access.Want
 	Changes   []changeLine
+	Impact    *impact // of a group: who of its members gains what
 	Summary   string
 	Problem   string // why it cannot be saved as chosen
 	Fault     string // why saving was refused
@@ -85,11 +89,22 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 	if p.User.Status == directory.Deleted {
 		return giveForm{}, fault.New(fault.Conflict, "%s is deleted. Restore the user first.", p.User.Name())
 	}
-	f := giveForm{person: p, Expires: chosen.Get("expires"), Reason: chosen.Get("reason"), Back: chosen.Get("back")}
+	f := giveForm{person: p, Title: "Give " + p.User.Name() + " roles", Form: p.at("give"), Home: p.at("")}
 	facts, err := tx.AccessFacts(v.ctx, p.User.ID)
 	if err != nil {
 		return giveForm{}, err
 	}
+	f.pick(v, facts, access.Grant{User: p.User.ID}, chosen, p.Access)
+	if f.Problem == "" {
+		f.Changes = changeLines(p.Access, access.Decide(facts, v.now))
+	}
+	return f, nil
+}
+
+// pick works out what is chosen and what can be, and adds what would be given to the facts. To is the user or the group that
+// would hold it; receivers are those whose roles it must not exclude.
+func (f *giveForm) pick(v *visit, facts *access.Facts, to access.Grant, chosen url.Values, receivers ...*access.Effective) {
+	f.Expires, f.Reason, f.Back = chosen.Get("expires"), chosen.Get("reason"), chosen.Get("back")
 	g := v.viewer.giver()
 	roles := known(chosen["role"], func(r id.Role) bool { _, ok := facts.Catalogue.Role(r); return ok })
 	resources := known(chosen["resource"], func(r id.Resource) bool { _, ok := facts.Tree.Get(r); return ok })
@@ -100,7 +115,7 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 	roles = slices.DeleteFunc(roles, func(r id.Role) bool {
 		return slices.ContainsFunc(roles, func(o id.Role) bool { return o != r && facts.Catalogue.Carries(o, r) })
 	})
-	f.Roles = rolePicks(g, facts, p.Access, roles, resources)
+	f.Roles = rolePicks(g, facts, f.Access, roles, resources)
 	f.Resources = resourcePicks(g, facts, roles, resources)
 	// The dialog opens on its first choice. When a choice re-renders it, the focus stays where it is.
 	rerendered := strings.HasPrefix(v.r.Header.Get("HX-Source"), "form")
@@ -113,7 +128,7 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 	expires, err := endOf(f.Expires)
 	if err != nil {
 		f.Problem = fault.As(err).Message
-		return f, nil
+		return
 	}
 	var until time.Time
 	for _, r := range roles {
@@ -130,27 +145,24 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 	switch {
 	case len(roles) == 0 && len(resources) == 0:
 		f.Problem = "Choose a role, and where it holds."
-		return f, nil
+		return
 	case len(roles) == 0:
 		f.Problem = "Choose a role."
-		return f, nil
+		return
 	case len(resources) == 0:
 		f.Problem = "Choose where it holds."
-		return f, nil
+		return
 	}
 	for _, w := range f.Wants {
-		if err := access.Give(g, facts, w, v.now, p.Access); err != nil {
+		if err := access.Give(g, facts, w, v.now, receivers...); err != nil {
 			f.Problem = sentence(err)
-			return f, nil
+			return
 		}
-		facts.Grants = append(facts.Grants, access.Grant{
-			ID: id.New[id.Grant](), User: p.User.ID, Role: w.Role, Resource: w.Resource, Source: access.Manual, By: v.viewer.name(),
-			Created: v.now, Expires: w.Expires,
-		})
+		to.ID, to.Role, to.Resource, to.Expires = id.New[id.Grant](), w.Role, w.Resource, w.Expires
+		to.Source, to.By, to.Created = access.Manual, v.viewer.name(), v.now
+		facts.Grants = append(facts.Grants, to)
 	}
-	f.Changes = changeLines(p.Access, access.Decide(facts, v.now))
 	f.Summary = summary(facts, roles, resources)
-	return f, nil
 }
 
 // sentence is what a fault says to a person.
