@@ -13,13 +13,11 @@ import (
 // canonical decomposition, full case folding, composition (Unicode 3.13, D145, in form C). Two
 // strings that differ only in case or in composition fold to the same bytes.
 func Fold(s string) string {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			folded := cases.Fold().String(norm.NFD.String(s))
-			return norm.NFC.String(strings.Map(foldCherokee, folded))
-		}
+	if ascii(s) {
+		return lower(s)
 	}
-	return lower(s)
+	folded := cases.Fold().String(norm.NFD.String(s))
+	return norm.NFC.String(strings.Map(foldCherokee, folded))
 }
 
 // foldCherokee folds the one script whose small letters fold to capitals (Unicode CaseFolding.txt).
@@ -39,19 +37,32 @@ func foldCherokee(r rune) rune {
 // ordinary ones, and Fold does the rest. On every name that the profile accepts it unites at least
 // what the profile unites. Names that the profile refuses (it allows no blanks) have a key too:
 // refusing them would lock out people whom their directory knows.
-func UserNameKey(s string) string { return Fold(width.Fold.String(s)) }
+func UserNameKey(s string) string {
+	if !ascii(s) {
+		s = width.Fold.String(s)
+	}
+	return Fold(s)
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
 
 // Folded is the copy of a resource that a store keeps to filter by: every caseExact=false string
 // folded, the resource type's Key by UserNameKey, every dateTime int64 microseconds since 1970 UTC,
 // empty strings left out. On it a Filter needs only plain comparisons of bytes and numbers.
 func Folded(rt *ResourceType, a Attributes) Attributes {
-	out := foldObject(rt, commonAttributes, a)
-	for k, v := range foldObject(rt, rt.Schema.Attributes, a) {
-		out[k] = v
-	}
+	out := make(Attributes, len(a))
+	foldObject(rt, commonAttributes, a, out)
+	foldObject(rt, rt.Schema.Attributes, a, out)
 	for _, x := range rt.Extensions {
 		if m, ok := a[x.Schema.ID].(map[string]any); ok {
-			if f := foldObject(rt, x.Schema.Attributes, m); len(f) > 0 {
+			if f := foldObject(rt, x.Schema.Attributes, m, map[string]any{}); len(f) > 0 {
 				out[x.Schema.ID] = f
 			}
 		}
@@ -59,8 +70,7 @@ func Folded(rt *ResourceType, a Attributes) Attributes {
 	return out
 }
 
-func foldObject(rt *ResourceType, attributes []*Attribute, m map[string]any) map[string]any {
-	out := map[string]any{}
+func foldObject(rt *ResourceType, attributes []*Attribute, m, out map[string]any) map[string]any {
 	for _, a := range attributes {
 		if a.Returned == ReturnedNever {
 			continue
@@ -89,7 +99,7 @@ func foldObject(rt *ResourceType, attributes []*Attribute, m map[string]any) map
 func foldValue(rt *ResourceType, a *Attribute, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		if m := foldObject(rt, a.Sub, v); len(m) > 0 {
+		if m := foldObject(rt, a.Sub, v, make(map[string]any, len(v))); len(m) > 0 {
 			return m
 		}
 		return nil
@@ -112,7 +122,7 @@ func foldText(rt *ResourceType, a *Attribute, s string) string {
 	switch {
 	case a.CaseExact:
 		return s
-	case rt.Key != "" && a == rt.Schema.Attribute(rt.Key):
+	case rt.Key != "" && sameName(a.Name, rt.Key) && a == rt.Schema.Attribute(rt.Key):
 		return UserNameKey(s)
 	}
 	return Fold(s)

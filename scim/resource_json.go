@@ -426,18 +426,18 @@ func (e *encoder) one(a *Attribute, v any) {
 
 // writeString writes a JSON string. What needs no escape, which is nearly everything, is copied.
 func writeString(buf *bytes.Buffer, s string) {
-	ascii := true
+	plain := true
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < 0x20 || c == '"' || c == '\\':
 			_ = encodeValue(buf, s) // a string always encodes
 			return
 		case c >= 0x80:
-			ascii = false
+			plain = false
 		}
 	}
 	// Scripts in the web take two more characters for the end of a line, and encoding/json escapes them.
-	if !ascii && (!utf8.ValidString(s) || strings.ContainsAny(s, "\u2028\u2029")) {
+	if !plain && (!utf8.ValidString(s) || strings.ContainsAny(s, "\u2028\u2029")) {
 		_ = encodeValue(buf, s)
 		return
 	}

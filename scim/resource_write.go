@@ -222,8 +222,7 @@ func (w *writer) read(raw Attributes) (Attributes, *Error) {
 	if err := w.schemas(raw); err != nil {
 		return nil, err
 	}
-	out := Attributes{}
-	core := map[string]any{}
+	core := make(map[string]any, len(raw))
 	extensions := map[*Schema]map[string]any{}
 	for name, v := range raw {
 		switch schema, rest := w.rt.schemaOf(name); {
@@ -243,17 +242,15 @@ func (w *writer) read(raw Attributes) (Attributes, *Error) {
 		}
 	}
 	attributes := append([]*Attribute{externalIDAttribute}, w.rt.Schema.Attributes...)
-	m, err := w.object(attributes, core, "")
+	out, err := w.object(attributes, core, "")
 	if err != nil {
 		return nil, err
-	}
-	for k, v := range m {
-		out[k] = v
 	}
 	for _, x := range w.rt.Extensions {
 		data, ok := extensions[x.Schema]
 		if ok {
-			if m, err = w.object(x.Schema.Attributes, data, x.Schema.ID+":"); err != nil {
+			m, err := w.object(x.Schema.Attributes, data, x.Schema.ID+":")
+			if err != nil {
 				return nil, err
 			}
 			if len(m) > 0 {
@@ -314,7 +311,7 @@ func legacy(urn string) bool {
 
 // object converts the attributes of an object. prefix is how error texts call it.
 func (w *writer) object(attributes []*Attribute, raw map[string]any, prefix string) (map[string]any, *Error) {
-	out := map[string]any{}
+	out := make(map[string]any, len(raw))
 	for name, v := range raw {
 		a := find(attributes, name)
 		if a == nil {

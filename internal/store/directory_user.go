@@ -318,7 +318,7 @@ func (p *Push) folded(rt *scim.ResourceType, a scim.Attributes) string {
 	f := scim.Folded(rt, a)
 	delete(f, "id")
 	delete(f, "meta")
-	return encode(f)
+	return string(rt.EncodeJSON(f))
 }
 
 // join puts a record under a user who is there already. From here on the record speaks for the user.
