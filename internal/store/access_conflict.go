@@ -213,7 +213,8 @@ func (tx *Tx) rolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, erro
 			union
 			select m.group_id
 			from outer_groups
-			join group_members m on m.organization = $1
+			cross join group_members m
+			where m.organization = $1
 				and m.member_id = outer_groups.id
 		)
 		select role
@@ -248,7 +249,8 @@ func (tx *Tx) GuardMembership(ctx context.Context, actor audit.Actor, group id.G
 			union
 			select m.group_id
 			from outer_groups
-			join group_members m on m.organization = $1
+			cross join group_members m
+			where m.organization = $1
 				and m.member_id = outer_groups.id
 		)
 		select role, resource

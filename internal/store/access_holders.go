@@ -119,21 +119,24 @@ func (tx *Tx) members(ctx context.Context, group id.Group) ([]id.User, error) {
 			union
 			select g.id
 			from inner_groups
-			join group_members m on m.organization = $1
+			cross join group_members m
+			cross join groups g
+			where m.organization = $1
 				and m.group_id = inner_groups.id
-			join groups g on g.organization = $1
+				and m.kind <> 'user'
+				and g.organization = $1
 				and g.id = m.member_id
 		)
 		select u.id
 		from users u
 		where u.organization = $1
-			and u.status <> 'deleted'
-			and exists (
-				select 1
-				from group_members m
+			and `+tx.d.amongFew("u.id", `
+				select m.member_id
+				from inner_groups
+				cross join group_members m
 				where m.organization = $1
-					and m.member_id = u.id
-					and m.group_id in (select id from inner_groups))
+					and m.group_id = inner_groups.id`)+`
+			and u.status <> 'deleted'
 		order by u.id`, tx.Organization, group))
 }
 

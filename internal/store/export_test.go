@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+)
 
 // What the tests of this package, which stand outside it because storetest imports it, may reach.
 
@@ -31,4 +35,13 @@ func ConstraintColumns() map[string]string {
 		out[c.name] = c.columns
 	}
 	return out
+}
+
+// Members and RolesOfGroup are the walks down and up the groups.
+func (tx *Tx) Members(ctx context.Context, group id.Group) ([]id.User, error) {
+	return tx.members(ctx, group)
+}
+
+func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, error) {
+	return tx.rolesOfGroup(ctx, group)
 }
