@@ -122,7 +122,8 @@ func group(t *testing.T, db *store.DB, g id.Group, name string, dir id.Directory
 		for _, m := range members {
 			if _, err := tx.Exec(ctx, `
 				insert into group_members (organization, group_id, member_id, kind, source, added)
-				values ($1, $2, $3, 'user', 'scim', 1)`, tx.Organization, g, m); err != nil {
+				values ($1, $2, $3, coalesce((select 'group' from groups where organization = $1 and id = $3), 'user'), 'scim', 1)`,
+				tx.Organization, g, m); err != nil {
 				return err
 			}
 		}
