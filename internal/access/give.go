@@ -204,6 +204,20 @@ func Restrict(giver Giver, f *Facts, r Restriction, receivers ...*Effective) err
 	return nil
 }
 
+// Entrust decides whether someone may say whose account another's is: only who could give everything it was given.
+func Entrust(giver Giver, f *Facts, of *Effective) error {
+	for _, h := range of.kept {
+		if h.Source == Default {
+			continue
+		}
+		if _, may := giver.until(h.Role, h.Resource); !may {
+			return fault.New(fault.Forbidden, "%s holds %s at %s, which you could not give. Whoever may give it decides this.",
+				of.User.Name, f.Catalogue.Name(h.Role), f.Tree.Name(h.Resource)).WithCode(CodeCeiling)
+		}
+	}
+	return nil
+}
+
 // ProtectedHeld gives the protected roles a user holds for its organization: at the root, in force, not cut by a
 // restriction. A provider's users do not count: they leave with the relationship.
 func (e *Effective) ProtectedHeld() []id.Role {

@@ -580,7 +580,7 @@ func (p person) acts() []act {
 		Name: "restore", Heading: "Restore " + name + "?", Button: "Restore", Asks: true,
 		Follows: []string{
 			name + " takes a seat and gets the roles given by hand back.",
-			"Old sessions and tokens stay dead, and old ways to sign in stay closed.",
+			"Old sessions and tokens stay dead. Signing in works as before, unless somebody else has come by that way since.",
 			"No directory speaks for this user any more: you keep the user, on your word.",
 		},
 		do: func(v *visit, tx *store.Tx, u *directory.User, reason string) (string, error) {

@@ -202,6 +202,54 @@ func (tx *Tx) NoteParked(ctx context.Context, group id.Group, users ...id.User) 
 	return nil
 }
 
+// reviewParked takes off the conflict list whose roles exclude each other no longer: after something that may have ended
+// it was taken away.
+func (tx *Tx) reviewParked(ctx context.Context) error {
+	open, err := tx.Conflicts(ctx, ConflictExclusive)
+	if err != nil {
+		return err
+	}
+	catalogue, err := tx.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	users := make([]id.User, len(open))
+	for i, c := range open {
+		users[i] = id.User(c.Subject)
+		if catalogue.HasExclusive() {
+			continue
+		}
+		if err := tx.closeConflict(ctx, c.Kind, c.Subject, "over"); err != nil {
+			return err
+		}
+	}
+	return tx.NoteParked(ctx, "", users...)
+}
+
+// NoteAllParked brings the conflict list up to date after the catalogue or the organization's settings have changed.
+func (tx *Tx) NoteAllParked(ctx context.Context) error {
+	catalogue, err := tx.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	var excluding []id.Role
+	for _, r := range catalogue.Roles() {
+		if len(catalogue.Excluded(r.ID)) > 0 {
+			excluding = append(excluding, r.ID)
+		}
+	}
+	if len(excluding) > 0 {
+		users, err := tx.givenTo(ctx, excluding, nil, "", 0)
+		if err != nil {
+			return err
+		}
+		if err := tx.NoteParked(ctx, "", users...); err != nil {
+			return err
+		}
+	}
+	return tx.reviewParked(ctx)
+}
+
 // rolesOfGroup gives the roles that members of a group get through it or through groups it is in.
 func (tx *Tx) rolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, error) {
 	return column[id.Role](tx.query(ctx, `

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // guardLastHolder refuses what takes all access away from a user (a suspension, a deletion by people) who is the last active
@@ -145,7 +145,12 @@ func (tx *Tx) members(ctx context.Context, group id.Group) ([]id.User, error) {
 // organization is flagged for operator and administrators and the successor that its settings name is promoted.
 // Before is the user's access before the write.
 func (tx *Tx) HolderLost(ctx context.Context, actor audit.Actor, before *access.Effective) error {
-	for _, role := range before.ProtectedHeld() {
+	held := before.ProtectedHeld()
+	if len(held) > 0 {
+		// Two directories that take the last two at once: the second one waits, and then sees that the first is gone.
+		tx.Lock(ctx, accessLock)
+	}
+	for _, role := range held {
 		other, err := tx.holder(ctx, before.Catalogue(), role, nil)
 		if err != nil {
 			return err
@@ -180,15 +185,22 @@ func (tx *Tx) flagHolderLost(ctx context.Context, actor audit.Actor, before *acc
 			where organization = $1
 				and email_key = $2
 				and status = 'active'
-			order by id
-			limit 1`, tx.Organization, strings.ToLower(self.Settings.Successor)).Scan(&successor)
+			order by seated desc, id
+			limit 1`, tx.Organization, scim.Fold(self.Settings.Successor)).Scan(&successor)
 		switch {
 		case err == nil:
 			_, err = tx.insertGrant(ctx, actor, Grant{
 				User: successor, Role: role, Resource: id.Resource(tx.Organization), Source: access.Manual,
 				Reason: "Named successor. " + sentence,
 			})
-			return err
+			if err != nil {
+				return err
+			}
+			// One without a seat, or under a restriction, holds nothing yet.
+			e, err := tx.Access(ctx, successor)
+			if err != nil || slices.Contains(e.ProtectedHeld(), role) {
+				return err
+			}
 		case !errors.Is(err, errNoRows):
 			return err
 		}
@@ -222,6 +234,24 @@ func (tx *Tx) setFlag(ctx context.Context, self *Organization, name, sentence st
 		where organization = $2`, encode(flags), tx.Organization)
 	tx.BumpOrganization(ctx)
 	return err
+}
+
+// holdersFound lifts the flags of roles without a holder which one of the users holds again.
+func (tx *Tx) holdersFound(ctx context.Context, users []id.User) error {
+	self, err := tx.Self(ctx)
+	if err != nil || len(self.Flags) == 0 {
+		return err
+	}
+	for _, u := range users {
+		e, err := tx.Access(ctx, u)
+		if err != nil {
+			return err
+		}
+		if err := tx.liftHolderFlags(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // liftHolderFlags takes flags of lost holders away for roles that are held again.

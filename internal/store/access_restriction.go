@@ -9,6 +9,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -157,6 +158,59 @@ func (tx *Tx) restrict(ctx context.Context, actor audit.Actor, action string, r 
 		tx.Record(ctx, e)
 		return nil
 	})
+}
+
+// guardRestrictions refuses letting someone into a group that restrictions are on, or out of it, to whoever could not put
+// them on that person or lift them: membership is a door here too. It gives those whom a restriction would come to.
+func (tx *Tx) guardRestrictions(
+	ctx context.Context, actor audit.Actor, group id.Group, member string, kind directory.MemberKind,
+) ([]id.User, error) {
+	on, err := collect[Restriction](tx.query(ctx, `
+		with recursive outer_groups (id) as (
+			select id
+			from groups
+			where organization = $1
+				and id = $2
+			union
+			select m.group_id
+			from outer_groups
+			join group_members m on m.organization = $1
+				and m.member_id = outer_groups.id
+		)
+		select `+restrictionColumns+`
+		from restrictions
+		where organization = $1
+			and group_id in (select id from outer_groups)
+		order by id`, tx.Organization, group))(scanRestriction)
+	if err != nil || len(on) == 0 {
+		return nil, err
+	}
+	users := []id.User{id.User(member)}
+	if kind == directory.GroupMember {
+		if users, err = tx.members(ctx, id.Group(member)); err != nil {
+			return nil, err
+		}
+	}
+	giver, err := tx.Giver(ctx, actor)
+	if err != nil || giver.Operator {
+		return users, err
+	}
+	ground, err := tx.ground(ctx)
+	if err != nil {
+		return nil, err
+	}
+	receivers, err := tx.accessOf(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range on {
+		if err := access.Restrict(giver, ground, access.Restriction{
+			Group: r.Group, Resource: r.Resource, Actions: r.Actions,
+		}, receivers...); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
 }
 
 // protectedAmong gives those of some users to whom a protected role was given.

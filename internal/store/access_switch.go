@@ -64,7 +64,14 @@ func (tx *Tx) SetCustomAccess(ctx context.Context, user id.User, custom bool, ac
 			Before: auditJSON(map[string]bool{"custom_access": now}), After: auditJSON(map[string]bool{"custom_access": custom}),
 			Reason: reason,
 		})
-		return nil
+		if !custom {
+			e, err := tx.Access(ctx, user)
+			if err != nil {
+				return err
+			}
+			return access.Exclusive(e)
+		}
+		return tx.reviewParked(ctx)
 	})
 }
 

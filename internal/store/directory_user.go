@@ -267,11 +267,35 @@ func (tx *Tx) ResolveCollision(ctx context.Context, conflict id.Conflict, samePe
 	if err := json.Unmarshal(c.Document, &doc); err != nil {
 		return fmt.Errorf("conflict %s: %w", c.ID, err)
 	}
+	if samePerson {
+		if err := tx.mayEntrust(ctx, actor, doc.Holder); err != nil {
+			return err
+		}
+	}
 	tx.Record(ctx, audit.Event{
 		Actor: actor, Action: "conflict.resolved", TargetKind: "conflict", TargetID: string(c.ID), TargetName: doc.UserName, User: doc.Holder,
 		Before: c.Document, After: auditJSON(map[string]string{"resolution": resolution}),
 	})
 	return tx.closeConflict(ctx, c.Kind, c.Subject, resolution)
+}
+
+// mayEntrust refuses to hand an account to a directory to whoever could not give what the account holds: the directory's
+// people would sign in to it, so an administrator of users who also runs the directory would come by an owner's roles.
+func (tx *Tx) mayEntrust(ctx context.Context, actor audit.Actor, user id.User) error {
+	tx.Lock(ctx, accessLock)
+	giver, err := tx.Giver(ctx, actor)
+	if err != nil || giver.Operator {
+		return err
+	}
+	ground, err := tx.ground(ctx)
+	if err != nil {
+		return err
+	}
+	of, err := tx.Access(ctx, user)
+	if err != nil {
+		return err
+	}
+	return access.Entrust(giver, ground, of)
 }
 
 // insertRecord queues the record and its addresses.
@@ -404,7 +428,7 @@ func (p *Push) move(ctx context.Context, u *directory.User, next directory.Statu
 	}
 	p.tx.recordUser(ctx, p.Actor, "user.status", u, status(u.Status), map[string]any{"status": next, "seated": u.Seated}, "")
 	if next == directory.Active {
-		return p.found(ctx, []id.User{u.ID})
+		return p.tx.holdersFound(ctx, []id.User{u.ID})
 	}
 	if before == nil {
 		return nil

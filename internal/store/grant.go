@@ -196,15 +196,48 @@ func (tx *Tx) renewGrant(ctx context.Context, actor audit.Actor, earlier, g Gran
 	renewed := earlier
 	renewed.Starts, renewed.Expires, renewed.Reason = g.Starts, g.Expires, g.Reason
 	renewed.GrantedBy, renewed.GrantedByName = actor.ID, actor.Name
+	if narrower(earlier, renewed) {
+		if err := tx.mayEnd(ctx, earlier); err != nil {
+			return Grant{}, err
+		}
+	}
+	if err := tx.putTerm(ctx, renewed); err != nil {
+		return Grant{}, err
+	}
+	return renewed, tx.recordGrant(ctx, actor, "grant.renewed", &earlier, &renewed)
+}
+
+// narrower reports whether a term takes something of an earlier one away.
+func narrower(earlier, term Grant) bool {
+	return term.Starts.After(earlier.Starts) ||
+		!term.Expires.IsZero() && (earlier.Expires.IsZero() || term.Expires.Before(earlier.Expires))
+}
+
+// mayEnd refuses to end what the last holder of a protected role holds it by: a grant that is made to begin tomorrow, or to
+// end in a minute, is taken away as much as a revoked one.
+func (tx *Tx) mayEnd(ctx context.Context, g Grant) error {
+	ground, err := tx.ground(ctx)
+	if err != nil {
+		return err
+	}
+	users, err := tx.protectedBy(ctx, ground, g.User, g.Group, g.Role)
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	g.Expires = tx.now
+	return tx.keepHolders(ctx, users, func() error { return tx.putTerm(ctx, g) })
+}
+
+func (tx *Tx) putTerm(ctx context.Context, g Grant) error {
 	if _, err := tx.exec(ctx, `
 		update grants
 		set starts = $1, expires = $2, reason = $3, granted_by = $4, granted_by_name = $5
 		where organization = $6
 			and id = $7`,
-		microsOrNull(g.Starts), microsOrNull(g.Expires), g.Reason, actor.ID, actor.Name, tx.Organization, earlier.ID); err != nil {
-		return Grant{}, fmt.Errorf("renew grant %s: %w", earlier.ID, err)
+		microsOrNull(g.Starts), microsOrNull(g.Expires), g.Reason, g.GrantedBy, g.GrantedByName, tx.Organization, g.ID); err != nil {
+		return fmt.Errorf("renew grant %s: %w", g.ID, err)
 	}
-	return renewed, tx.recordGrant(ctx, actor, "grant.renewed", &earlier, &renewed)
+	return nil
 }
 
 func (tx *Tx) recordGrant(ctx context.Context, actor audit.Actor, action string, before, after *Grant) error {
@@ -293,7 +326,10 @@ func (tx *Tx) RevokeGrant(ctx context.Context, actor audit.Actor, grant id.Grant
 		if reason != "" {
 			g.Reason = reason
 		}
-		return tx.recordGrant(ctx, actor, "grant.revoked", &g, nil)
+		if err := tx.recordGrant(ctx, actor, "grant.revoked", &g, nil); err != nil {
+			return err
+		}
+		return tx.reviewParked(ctx)
 	})
 }
 

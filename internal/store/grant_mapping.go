@@ -171,7 +171,7 @@ func (tx *Tx) Unmap(ctx context.Context, actor audit.Actor, mapping id.GroupRole
 			Actor: actor, Action: "mapping.deleted", TargetKind: "mapping", TargetID: string(m.ID),
 			TargetName: mappingName(ground, m), Before: before,
 		})
-		return nil
+		return tx.reviewParked(ctx)
 	})
 }
 

@@ -134,15 +134,21 @@ func (tx *Tx) AddMember(ctx context.Context, group id.Group, member string, kind
 	if err := tx.GuardMembership(ctx, actor, group); err != nil {
 		return err
 	}
-	n, err := tx.exec(ctx, `
-		insert into group_members (organization, group_id, member_id, kind, source, added)
-		values ($1, $2, $3, $4, $5, $6)
-		on conflict do nothing`, tx.Organization, group, member, kind, directory.MemberByHand, micros(tx.now))
-	if err != nil || n == 0 {
+	restricted, err := tx.guardRestrictions(ctx, actor, group, member, kind)
+	if err != nil {
 		return err
 	}
-	tx.recordMembership(ctx, g, "group.member-added", member, kind, actor)
-	return tx.refuseExclusive(ctx, member, kind)
+	return tx.keepHolders(ctx, restricted, func() error {
+		n, err := tx.exec(ctx, `
+			insert into group_members (organization, group_id, member_id, kind, source, added)
+			values ($1, $2, $3, $4, $5, $6)
+			on conflict do nothing`, tx.Organization, group, member, kind, directory.MemberByHand, micros(tx.now))
+		if err != nil || n == 0 {
+			return err
+		}
+		tx.recordMembership(ctx, g, "group.member-added", member, kind, actor)
+		return tx.refuseExclusive(ctx, member, kind)
+	})
 }
 
 // RemoveMember takes a user or a group out of a group of the organization's own.
@@ -152,6 +158,15 @@ func (tx *Tx) RemoveMember(ctx context.Context, group id.Group, member string, a
 		return err
 	}
 	if err := tx.GuardMembership(ctx, actor, group); err != nil {
+		return err
+	}
+	inner := directory.UserMember
+	if _, err := tx.Group(ctx, id.Group(member)); err == nil {
+		inner = directory.GroupMember
+	} else if fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	if _, err := tx.guardRestrictions(ctx, actor, group, member, inner); err != nil {
 		return err
 	}
 	users, err := tx.protectedMembers(ctx, group, member)

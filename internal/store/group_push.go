@@ -282,6 +282,11 @@ func (p *Push) DeleteGroup(ctx context.Context, group string, check Check) error
 	if err := p.tx.BindGroupRoles(ctx, p.Actor, id.Group(group)); err != nil {
 		return err
 	}
+	if bears {
+		if err := p.tx.reviewParked(ctx); err != nil {
+			return err
+		}
+	}
 	return p.lost(ctx, guard)
 }
 
@@ -516,33 +521,22 @@ func (p *Push) follow(ctx context.Context, group id.Group, m membership, before 
 		for member, kind := range who {
 			if kind == directory.UserMember {
 				users = append(users, id.User(member))
+				continue
 			}
+			inner, err := p.tx.members(ctx, id.Group(member))
+			if err != nil {
+				return err
+			}
+			users = append(users, inner...)
 		}
 	}
 	slices.Sort(users)
+	users = slices.Compact(users)
 	if err := p.tx.NoteParked(ctx, group, users...); err != nil {
 		return err
 	}
 	if err := p.lost(ctx, before); err != nil {
 		return err
 	}
-	return p.found(ctx, users)
-}
-
-// found lifts the flags of roles without a holder which one of the users holds again.
-func (p *Push) found(ctx context.Context, users []id.User) error {
-	self, err := p.tx.Self(ctx)
-	if err != nil || len(self.Flags) == 0 {
-		return err
-	}
-	for _, u := range users {
-		e, err := p.tx.Access(ctx, u)
-		if err != nil {
-			return err
-		}
-		if err := p.tx.liftHolderFlags(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.tx.holdersFound(ctx, users)
 }

@@ -55,6 +55,7 @@ func (tx *Tx) ClaimGroups(ctx context.Context, actor audit.Actor, c connection.C
 		}
 		delete(wanted, m.ID)
 	}
+	joined := len(wanted)
 	for _, g := range known {
 		if !wanted[g.ID] {
 			continue
@@ -67,7 +68,14 @@ func (tx *Tx) ClaimGroups(ctx context.Context, actor audit.Actor, c connection.C
 			tx.Organization, g.ID, user, directory.UserMember, directory.MemberClaimed, micros(tx.now))
 		tx.recordClaimed(ctx, &g, "group.member-added", user, actor)
 	}
-	return tx.leaveClaimed(ctx, actor, user, leave)
+	if err := tx.leaveClaimed(ctx, actor, user, leave); err != nil || joined+len(leave) == 0 {
+		return err
+	}
+	// What a claim brings is parked like a push where roles exclude each other, and listed.
+	if err := tx.NoteParked(ctx, "", user); err != nil {
+		return err
+	}
+	return tx.holdersFound(ctx, []id.User{user})
 }
 
 // leaveClaimed takes a user out of groups that the claim no longer names. Like a directory's write it is never refused, so the

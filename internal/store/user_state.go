@@ -137,8 +137,10 @@ func (tx *Tx) DeleteUser(ctx context.Context, user id.User, actor audit.Actor, r
 	return nil
 }
 
-// RestoreUser brings a deleted user back with the grants it had; old sessions and tokens stay dead, and closed identities
-// stay closed. Refused while a live user holds the userName, or no seat is free.
+// RestoreUser brings a deleted user back with the grants it had, and with the ways to sign in that closed with the user, as
+// far as nobody else has come by them since: who is restored must be able to come in, and may do so on the administrator's
+// word, not by signing in. Old sessions and tokens stay dead. Refused while a live user holds the userName, or no seat is
+// free.
 func (tx *Tx) RestoreUser(ctx context.Context, user id.User, actor audit.Actor, reason string) error {
 	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
 	if err != nil {
@@ -166,6 +168,20 @@ func (tx *Tx) RestoreUser(ctx context.Context, user id.User, actor audit.Actor, 
 		set deleted_at = null, kept_without_directory = $3
 		where organization = $1
 			and id = $2`, tx.Organization, user, u.KeptWithoutDirectory)
+	tx.queue(`
+		update identities
+		set closed = null
+		where organization = $1
+			and user_id = $2
+			and closed = $3
+			and not exists (
+				select 1
+				from identities o
+				where o.organization = $1
+					and o.connection = identities.connection
+					and o.issuer = identities.issuer
+					and o.subject = identities.subject
+					and o.closed is null)`, tx.Organization, user, micros(u.DeletedAt))
 	if err := tx.activate(ctx, u, next, actor); err != nil {
 		return err
 	}
