@@ -251,7 +251,13 @@ func (d *Declaration) write(ctx context.Context, tx *store.SystemTx, plan *Plan)
 		Kind: audit.ActorOperator, ID: "apply", Name: "apply of " + strings.Join(names, ", "), Door: audit.Apply,
 		Request: string(id.New[id.Event]()),
 	}
-	touched := map[id.Organization]bool{}
+	held, err := tx.HeldRoles(ctx)
+	if err != nil {
+		return err
+	}
+	// Moved before anything is written: what this transaction reads of it from here on is read anew.
+	tx.Bump(ctx, "configuration")
+	touched, removed, everywhere := map[id.Organization]bool{}, map[id.Organization]bool{}, false
 	// What is removed goes first: a domain or a secret may pass from one object to another.
 	for _, removing := range []bool{true, false} {
 		for _, c := range plan.Changes {
@@ -264,6 +270,10 @@ func (d *Declaration) write(ctx context.Context, tx *store.SystemTx, plan *Plan)
 			if c.object.org != "" && (c.Verb != Remove || c.object.kind != organizationKind) {
 				touched[c.object.org] = true
 			}
+			if c.Verb == Remove && c.object.kind == organizationKind {
+				removed[c.object.org] = true
+			}
+			everywhere = everywhere || c.object.kind == roleKind || c.object.kind == exclusiveKind
 		}
 	}
 	for _, org := range slices.Sorted(maps.Keys(touched)) {
@@ -276,8 +286,14 @@ func (d *Declaration) write(ctx context.Context, tx *store.SystemTx, plan *Plan)
 			return err
 		}
 	}
-	tx.Bump(ctx, "configuration")
-	return nil
+	for org := range held {
+		if !removed[org] && (everywhere || touched[org]) {
+			if err := tx.In(org).NoteAllParked(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.KeepHeldRoles(ctx, held)
 }
 
 func (c Change) do(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
