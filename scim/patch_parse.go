@@ -108,6 +108,10 @@ func (p *patchParser) steps(kind, prefix string, object map[string]any) *Error {
 		case prefix == "" && sameName(name, "id") && p.dialect.Allows(SameID):
 			p.add(operation{kind: "id", value: value})
 			continue
+		case prefix != "" && sameName(name, "schemas"):
+			// Clients that model an extension as a resource send its schemas along; it says what the object is and
+			// changes nothing (RFC 7643 section 3: schemas belongs to the resource).
+			continue
 		case prefix == "" && (sameName(name, "schemas") || sameName(name, "meta")) && p.forgive(ReadOnlyInPatch):
 			continue
 		}
