@@ -16,7 +16,6 @@ import (
 	"github.com/vestibule-id/vestibule/internal/config"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
-	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/server"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -99,9 +98,6 @@ func (c *tokenCommand) Validate() error {
 	return nil
 }
 
-// scimTokenMark starts every SCIM token made here, so that a scanner for leaked secrets knows one when it sees it.
-const scimTokenMark = "vsc_"
-
 // Run makes the token. It is the only thing on the standard output, so that a script can take it from there.
 func (c *tokenCommand) Run(t terminal) error {
 	db, err := open(t, c.Store, slog.New(slog.NewTextHandler(t.err, nil)), false)
@@ -134,25 +130,16 @@ func (c *tokenCommand) Run(t terminal) error {
 }
 
 func (c *tokenCommand) directoryToken(t terminal, db *store.DB, actor audit.Actor, expires time.Time) (string, error) {
-	secret := scimTokenMark + seal.Handle()
-	dir := id.Directory(c.Directory)
-	token := directory.Token{
-		ID: string(id.New[id.Event]()), Hash: db.Keys.Hash(secret), Prefix: secret[:len(scimTokenMark)+6],
-		Source: directory.TokenFromCLI, Expires: expires,
-	}
+	var secret string
 	err := db.Write(t, id.Organization(c.Organization), func(tx *store.Tx) error {
 		if _, err := tx.Self(t); err != nil {
 			return err
 		}
-		if _, err := tx.Directory(t, dir); err != nil {
-			return err
-		}
-		tx.SaveDirectoryToken(t, dir, token)
-		tx.Record(t, audit.Event{
-			Actor: actor, Action: "directory-token.created", TargetKind: "directory-token", TargetID: c.Directory + "/" + token.ID,
-			TargetName: c.Directory, After: []byte(`{"prefix":"` + token.Prefix + `"}`),
+		var err error
+		secret, _, err = tx.CreateDirectoryToken(t, actor, id.Directory(c.Directory), directory.Token{
+			Source: directory.TokenFromCLI, Expires: expires,
 		})
-		return nil
+		return err
 	})
 	return secret, err
 }

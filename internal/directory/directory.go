@@ -20,24 +20,45 @@ type Directory struct {
 	Created     time.Time
 	LastRequest time.Time
 	Tokens      []Token
+	Clients     []Client
 	Settings
 }
 
 // Token is a directory's bearer token, known by its hash.
 type Token struct {
-	ID       string
-	Hash     string
-	Prefix   string // the first characters, for people to tell tokens apart
-	Source   string // file or cli: only what a file declared does a file take away
-	Created  time.Time
-	Expires  time.Time // zero: never
-	LastUsed time.Time
+	ID        string
+	Hash      string
+	Prefix    string // the first characters, for people to tell tokens apart
+	Source    string // file, cli or console: only what a file declared does a file take away
+	MadeBy    string // the name of who made it, where it was not a file
+	Created   time.Time
+	Expires   time.Time // zero: never
+	FirstUsed time.Time
+	LastUsed  time.Time
+}
+
+// Live reports whether a token opens the door at a time.
+func (t *Token) Live(now time.Time) bool { return t.Expires.IsZero() || now.Before(t.Expires) }
+
+// TokenMark starts every token made here, so that a scanner for leaked secrets knows one when it sees it.
+const TokenMark = "vsc_"
+
+// Client is an OAuth client of a directory: it gets short-lived bearer tokens at the directory's own token endpoint, by a
+// secret or by an assertion under one of its keys.
+type Client struct {
+	ID         string
+	SecretHash string
+	Keys       string // a JWK Set as JSON
+	KeysURL    string // where its JWK Set is
+	Created    time.Time
+	LastUsed   time.Time
 }
 
 // Sources of a token.
 const (
-	TokenFromFile = "file"
-	TokenFromCLI  = "cli"
+	TokenFromFile    = "file"
+	TokenFromCLI     = "cli"
+	TokenFromConsole = "console"
 )
 
 // The keys a directory may identify people by.

@@ -30,27 +30,44 @@ func (tx *Tx) Directories(ctx context.Context) ([]directory.Directory, error) {
 	return all, nil
 }
 
-// Directory gives one directory with its tokens, in one statement: who asks with a wrong token must not learn from the time
-// it takes whether the directory exists. A fault of kind NotFound where there is none.
+// Directory gives one directory with its tokens and its clients, in one statement: who asks with a wrong token must not learn
+// from the time it takes whether the directory exists. A fault of kind NotFound where there is none.
 func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Directory, error) {
 	var found *directory.Directory
 	_, err := collect[struct{}](tx.lastQuery(ctx, `
-		select `+directoryColumns+`, t.id, t.hash, t.prefix, t.source, t.created, t.expires, t.last_used
+		select `+directoryColumns+`, c.kind, c.id, c.hash, c.prefix, c.source, c.made_by, c.created, c.expires, c.first_used,
+			c.last_used, c.jwks, c.jwks_uri
 		from directories d
-		left join directory_tokens t on t.organization = d.organization
-			and t.directory = d.id
+		left join (
+			select 'token' as kind, id, hash, prefix, source, made_by, created, expires, first_used, last_used, '' as jwks,
+				'' as jwks_uri
+			from directory_tokens
+			where organization = $1
+				and directory = $2
+			union all
+			select 'client', id, secret_hash, '', '', '', created, null, null, last_used, cast(jwks as text), jwks_uri
+			from directory_clients
+			where organization = $1
+				and directory = $2) c on 1 = 1
 		where d.organization = $1
 			and d.id = $2
-		order by t.created, t.id`, tx.Organization, dir))(func(s scanner) (none struct{}, err error) {
+		order by c.created, c.id`, tx.Organization, dir))(func(s scanner) (none struct{}, err error) {
 		var d directory.Directory
 		var t directory.Token
+		var c directory.Client
+		var kind string
 		err = s.Scan(&d.ID, &d.Name, &d.Dialect, &d.Key, decode(&d.Settings), &d.Version, at(&d.Created), at(&d.LastRequest),
-			orEmpty(&t.ID), orEmpty(&t.Hash), orEmpty(&t.Prefix), orEmpty(&t.Source), at(&t.Created), at(&t.Expires), at(&t.LastUsed))
+			orEmpty(&kind), orEmpty(&t.ID), orEmpty(&t.Hash), orEmpty(&t.Prefix), orEmpty(&t.Source), orEmpty(&t.MadeBy), at(&t.Created),
+			at(&t.Expires), at(&t.FirstUsed), at(&t.LastUsed), orEmpty(&c.Keys), orEmpty(&c.KeysURL))
 		if found == nil {
 			found = &d
 		}
-		if t.ID != "" {
+		switch kind {
+		case "token":
 			found.Tokens = append(found.Tokens, t)
+		case "client":
+			c.ID, c.SecretHash, c.Created, c.LastUsed = t.ID, t.Hash, t.Created, t.LastUsed
+			found.Clients = append(found.Clients, c)
 		}
 		return none, err
 	})
@@ -66,11 +83,12 @@ func (tx *Tx) Directory(ctx context.Context, dir id.Directory) (*directory.Direc
 // SaveDirectoryToken adds a token, or gives the one with this id another secret or expiry.
 func (tx *Tx) SaveDirectoryToken(ctx context.Context, dir id.Directory, t directory.Token) {
 	tx.queue(`
-		insert into directory_tokens (organization, directory, id, hash, prefix, source, created, expires)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)
+		insert into directory_tokens (organization, directory, id, hash, prefix, source, made_by, created, expires)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		on conflict (organization, directory, id) do update
-		set hash = excluded.hash, prefix = excluded.prefix, source = excluded.source, expires = excluded.expires`,
-		tx.Organization, dir, t.ID, t.Hash, t.Prefix, t.Source, micros(tx.now), microsOrNull(t.Expires))
+		set hash = excluded.hash, prefix = excluded.prefix, source = excluded.source, made_by = excluded.made_by,
+			expires = excluded.expires`,
+		tx.Organization, dir, t.ID, t.Hash, t.Prefix, t.Source, t.MadeBy, micros(tx.now), microsOrNull(t.Expires))
 	tx.BumpOrganization(ctx)
 }
 
@@ -79,7 +97,7 @@ func (tx *Tx) SaveDirectoryToken(ctx context.Context, dir id.Directory, t direct
 func (tx *Tx) TouchDirectoryToken(_ context.Context, dir id.Directory, token string) {
 	tx.queue(`
 		update directory_tokens
-		set last_used = $4
+		set first_used = case when last_used is null then $4 else first_used end, last_used = $4
 		where organization = $1
 			and directory = $2
 			and id = $3`, tx.Organization, dir, token, micros(tx.now))
