@@ -125,6 +125,16 @@ func TestC162_LogoutRequestThatProvesNothingIsRefused(t *testing.T) {
 	_, err = c.ReadLogoutRequest(posted(t, "SAMLRequest", el))
 	refused(t, err, saml.CheckSignature)
 
+	// By a certificate that has lapsed.
+	lapsed := *c
+	lapsed.IdP.Certificates = []*x509.Certificate{samltest.Certify(t, idp.Signer.Key, now.Add(-48*time.Hour), now.Add(-time.Hour)).Cert}
+	_, err = lapsed.ReadLogoutRequest(redirected(good))
+	refused(t, err, saml.CheckSignature)
+	lapsed.Settings.IgnoreCertificateDates = true
+	if _, err := lapsed.ReadLogoutRequest(redirected(good)); err != nil {
+		t.Error(err)
+	}
+
 	// Carried out once.
 	used := memory{}
 	request, err := c.ReadLogoutRequest(redirected(good))

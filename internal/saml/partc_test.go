@@ -244,6 +244,12 @@ func TestC131_OtherTransformsAreRefused(t *testing.T) {
 		{name: "none", change: func(r *samltest.Response) {
 			r.Signature = func(info *etree.Element) { drop(info, "Transforms") }
 		}, checks: []saml.Check{saml.CheckShape}},
+		{name: "in the other order", change: func(r *samltest.Response) {
+			r.Signature = func(info *etree.Element) {
+				first := find(info, "Transform")
+				find(info, "Transforms").AddChild(first)
+			}
+		}, checks: []saml.Check{saml.CheckShape}},
 		{name: "SignedInfo with comments", change: func(r *samltest.Response) {
 			r.Signature = func(info *etree.Element) {
 				find(info, "CanonicalizationMethod").CreateAttr("Algorithm", "http://www.w3.org/2001/10/xml-exc-c14n#WithComments")
@@ -764,7 +770,7 @@ func TestC150_BombsAreRefusedAtOnce(t *testing.T) { // alone, since it measures
 		}
 		deep.WriteString(">")
 	}
-	bounded(t, "prefixes in depth", within(deep.String()+strings.Repeat("<p0:b"+attributes("p%d:c", 30)+"/>", 300)+strings.Repeat("</a>", 35)))
+	bounded(t, "prefixes in depth", within(deep.String()+strings.Repeat("<p0:b"+attributes("p%[1]d:c%[1]d", 30)+"/>", 300)+strings.Repeat("</a>", 35)))
 	bounded(t, "200 KB of prefixes", within("<a"+strings.Repeat(` xmlns:p="urn:x"`, 12_000)+"/>"))
 }
 
@@ -934,9 +940,9 @@ func TestC154_FailuresTakeTheSameTime(t *testing.T) { // alone, since it measure
 	best := map[string]time.Duration{}
 	for range 40 {
 		for kind, form := range kinds {
-			start := time.Now()
+			start := processor(t)
 			_, err := c.ReadResponse(form, want)
-			took := time.Since(start)
+			took := processor(t) - start
 			refused(t, err, saml.CheckDecryption)
 			if best[kind] == 0 || took < best[kind] {
 				best[kind] = took

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func refused(t testing.TB, err error, checks ...saml.Check) *saml.Refusal {
 	var r *saml.Refusal
 	if !errors.As(err, &r) {
 		t.Fatalf("got %v, want a refusal at %v", err, checks)
+	}
+	if strings.Contains(r.Reason, "panicked") {
+		t.Fatal(r)
 	}
 	found := false
 	for _, check := range checks {

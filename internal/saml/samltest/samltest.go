@@ -11,9 +11,11 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	_ "crypto/md5" //nolint:gosec // what must be refused has to be made
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
+	_ "crypto/sha1" //nolint:gosec // likewise
+	_ "crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -359,7 +361,6 @@ func SignElement(t testing.TB, el *etree.Element, signer Pair, edit func(info, k
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := sha256.Sum256(canonical)
 	signature := etree.NewElement("ds:Signature")
 	signature.CreateAttr("xmlns:ds", Dsig)
 	info := Add(signature, "ds:SignedInfo", "")
@@ -374,13 +375,19 @@ func SignElement(t testing.TB, el *etree.Element, signer Pair, edit func(info, k
 	Add(transforms, "ds:Transform", "", "Algorithm", Dsig+"enveloped-signature")
 	Add(transforms, "ds:Transform", "", "Algorithm", "http://www.w3.org/2001/10/xml-exc-c14n#")
 	Add(reference, "ds:DigestMethod", "", "Algorithm", Xenc+"sha256")
-	Add(reference, "ds:DigestValue", base64.StdEncoding.EncodeToString(digest[:]))
+	digest := Add(reference, "ds:DigestValue", "")
 	value := Add(signature, "ds:SignatureValue", "")
 	keyInfo := Add(signature, "ds:KeyInfo", "")
 	Add(Add(keyInfo, "ds:X509Data", ""), "ds:X509Certificate", base64.StdEncoding.EncodeToString(signer.Cert.Raw))
 	if edit != nil {
 		edit(info, keyInfo)
 	}
+	h := crypto.SHA256.New()
+	if m := reference.SelectElement("DigestMethod"); m != nil && m.SelectAttrValue("Algorithm", "") == Dsig+"sha1" {
+		h = crypto.SHA1.New()
+	}
+	h.Write(canonical)
+	digest.SetText(base64.StdEncoding.EncodeToString(h.Sum(nil)))
 	at := 0
 	if first := el.ChildElements(); len(first) > 0 && first[0].Tag == "Issuer" {
 		at = first[0].Index() + 1
