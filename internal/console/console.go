@@ -33,6 +33,8 @@ type Console struct {
 	From func(*http.Request) (ip, request string)
 	// Reports counts what browsers report against the pages' policy.
 	Reports *page.Reports
+	// Provisioning runs requests in a directory's place.
+	Provisioning Provisioning
 }
 
 // Mount adds the console's routes.
@@ -83,6 +85,7 @@ func (c *Console) organization(r chi.Router) {
 	r.Get("/resources", c.view("resources", "Resources", c.resources))
 	r.Get("/roles", c.view("roles", "Roles", c.roles))
 	r.Get("/directories", c.view("directories", "Directories", c.directories))
+	c.mountRequests(r)
 	r.Get("/connections", c.view("connections", "Connections", c.connections))
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))

@@ -144,6 +144,18 @@ type directoryLine struct {
 	Last                   when
 	Tokens                 []tokenLine
 	Warnings               []string
+	Refused                int // requests in the last day, to refusedShown at most
+}
+
+// refusedShown is as far as refused requests are counted: beyond it the number says nothing more.
+const refusedShown = 1000
+
+// refused says how many requests were refused in the last day.
+func (d directoryLine) refused() string {
+	if d.Refused >= refusedShown {
+		return "More than " + plural(refusedShown, "request") + " refused in 24 hours"
+	}
+	return plural(d.Refused, "request") + " refused in 24 hours"
 }
 
 // pushed says how much a directory has pushed.
@@ -186,6 +198,9 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 			Base: v.c.URL + "/scim/" + url.PathEscape(string(v.organization.ID)) + "/" + url.PathEscape(string(d.ID)) + "/v2",
 		}
 		if line.Counts, err = tx.CountDirectory(v.ctx, d.ID); err != nil {
+			return nil, err
+		}
+		if line.Refused, err = tx.RefusedRequests(v.ctx, d.ID, v.now.Add(-24*time.Hour), refusedShown); err != nil {
 			return nil, err
 		}
 		usable := false

@@ -103,7 +103,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Method(http.MethodGet, "/metrics", metrics.handler())
 	provider.Mount(r)
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
-	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports}).Mount(r)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed}).Mount(r)
 	r.Handle("/scim/*", pushed)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
