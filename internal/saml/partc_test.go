@@ -244,6 +244,11 @@ func TestC131_OtherTransformsAreRefused(t *testing.T) {
 		{name: "none", change: func(r *samltest.Response) {
 			r.Signature = func(info *etree.Element) { drop(info, "Transforms") }
 		}, checks: []saml.Check{saml.CheckShape}},
+		{name: "the signature left in", change: func(r *samltest.Response) {
+			r.Signature = func(info *etree.Element) {
+				find(info, "Transform").CreateAttr("Algorithm", "http://www.w3.org/2001/10/xml-exc-c14n#")
+			}
+		}, checks: []saml.Check{saml.CheckShape}},
 		{name: "in the other order", change: func(r *samltest.Response) {
 			r.Signature = func(info *etree.Element) {
 				first := find(info, "Transform")
