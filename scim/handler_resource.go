@@ -56,7 +56,11 @@ func (h *Handler) get(c *call, rt *ResourceType) error {
 			return nil
 		}
 	}
-	r, err := c.tenant.Store.Get(ctx, rt, c.id, want(rt, p))
+	w := want(rt, p)
+	if s, ok := c.tenant.Store.(Streamer); ok && p == nil && w.Rows && !w.Groups {
+		return h.stream(c, s, rt)
+	}
+	r, err := c.tenant.Store.Get(ctx, rt, c.id, w)
 	if err != nil {
 		return err
 	}

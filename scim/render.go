@@ -35,13 +35,8 @@ func (h *Handler) render(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *Reso
 
 // splice relies on the form EncodeJSON gives a document: an object that opens with "schemas".
 func (h *Handler) splice(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *Resource) {
-	doc := r.Document
-	cut := bytes.IndexByte(doc, ']') + 1 // no schema's URN holds a bracket
-	buf.Grow(len(doc) + 256 + 160*(len(r.Rows)+len(r.Groups)))
-	buf.Write(doc[:cut])
-	buf.WriteString(`,"id":`)
-	writeString(buf, r.ID)
-	buf.Write(doc[cut : len(doc)-1])
+	buf.Grow(len(r.Document) + 256 + 160*(len(r.Rows)+len(r.Groups)))
+	h.spliceHead(buf, r)
 	if len(r.Rows) > 0 {
 		buf.WriteString(`,`)
 		writeString(buf, rt.Rows)
@@ -52,6 +47,21 @@ func (h *Handler) splice(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *Reso
 		buf.WriteString(`,"groups":`)
 		h.writeReferences(buf, t, r.Groups, h.groupRef(t))
 	}
+	h.spliceTail(buf, t, rt, r)
+}
+
+// spliceHead writes an answer up to where rows and groups stand.
+func (h *Handler) spliceHead(buf *bytes.Buffer, r *Resource) {
+	doc := r.Document
+	cut := bytes.IndexByte(doc, ']') + 1 // no schema's URN holds a bracket
+	buf.Write(doc[:cut])
+	buf.WriteString(`,"id":`)
+	writeString(buf, r.ID)
+	buf.Write(doc[cut : len(doc)-1])
+}
+
+// spliceTail writes what follows them.
+func (h *Handler) spliceTail(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *Resource) {
 	buf.WriteString(`,"meta":{"resourceType":`)
 	writeString(buf, rt.Name)
 	buf.WriteString(`,"created":"`)
@@ -66,10 +76,14 @@ func (h *Handler) splice(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *Reso
 }
 
 func (h *Handler) writeReferences(buf *bytes.Buffer, t *Tenant, refs []Reference, address func(Reference) string) {
+	buf.WriteByte('[')
+	h.writeElements(buf, refs, address)
+	buf.WriteByte(']')
+}
+
+func (h *Handler) writeElements(buf *bytes.Buffer, refs []Reference, address func(Reference) string) {
 	for i, ref := range refs {
-		if i == 0 {
-			buf.WriteByte('[')
-		} else {
+		if i > 0 {
 			buf.WriteByte(',')
 		}
 		buf.WriteString(`{"value":`)
@@ -86,7 +100,6 @@ func (h *Handler) writeReferences(buf *bytes.Buffer, t *Tenant, refs []Reference
 		}
 		buf.WriteByte('}')
 	}
-	buf.WriteByte(']')
 }
 
 func (h *Handler) rowRef(t *Tenant) func(Reference) string {

@@ -89,6 +89,11 @@ func (t *tenant) Get(ctx context.Context, rt *scim.ResourceType, resource string
 	return res, err
 }
 
+// Stream is Get for a group with all its members.
+func (t *tenant) Stream(ctx context.Context, _ *scim.ResourceType, resource string, begin func(*scim.Resource) error, rows func([]scim.Reference) error) error {
+	return t.read(ctx, func(p *store.Push) error { return p.StreamGroup(ctx, resource, begin, rows) })
+}
+
 func (t *tenant) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (page *scim.Page, err error) {
 	err = t.read(ctx, func(p *store.Push) (err error) {
 		page, err = p.List(ctx, rt, q)

@@ -85,6 +85,14 @@ func (p *Push) GetGroup(ctx context.Context, group string, want scim.Want) (*sci
 	if !want.Rows {
 		read = p.tx.lastRow
 	}
+	res, err := p.readGroup(ctx, group, read)
+	if err == nil && want.Rows {
+		res.Rows, err = p.members(ctx, id.Group(group))
+	}
+	return res, err
+}
+
+func (p *Push) readGroup(ctx context.Context, group string, read func(ctx context.Context, sql string, args ...any) row) (*scim.Resource, error) {
 	res := &scim.Resource{ID: group}
 	var doc json.RawMessage
 	err := read(ctx, `
@@ -101,10 +109,7 @@ func (p *Push) GetGroup(ctx context.Context, group string, want scim.Want) (*sci
 		return nil, fmt.Errorf("read group %s: %w", group, err)
 	}
 	res.Document = doc
-	if want.Rows {
-		res.Rows, err = p.members(ctx, id.Group(group))
-	}
-	return res, err
+	return res, nil
 }
 
 // lockGroup reads a group that is about to change, without its members, and whether anybody has a role by being in it.
@@ -164,22 +169,73 @@ const (
 					and r.user_id = m.member_id) end`
 )
 
-// members reads all members as rows: of a large group an array in one cell would be built twice.
-func (p *Push) members(ctx context.Context, group id.Group) ([]scim.Reference, error) {
-	refs, err := collect[scim.Reference](p.tx.query(ctx, `
-		select m.member_id, `+memberType+`, `+memberDisplay+`
-		from group_members m
-		where m.organization = $1
-			and m.group_id = $3
-		order by m.member_id`, p.tx.Organization, p.Directory.ID, group))(func(s scanner) (scim.Reference, error) {
-		var ref scim.Reference
-		err := s.Scan(&ref.Value, &ref.Type, orEmpty(&ref.Display))
-		return ref, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the members of group %s: %w", group, err)
+// memberPage is how many members are read at once: enough that a statement costs little beside them.
+const memberPage = 2000
+
+// eachMembers reads the members a page at a time, each behind the last of the one before: a large group costs the memory of
+// a page. The slice is used again for the next one.
+func (p *Push) eachMembers(ctx context.Context, group id.Group, page func([]scim.Reference) error) error {
+	refs := make([]scim.Reference, 0, 64)
+	after := ""
+	for {
+		refs = refs[:0]
+		rows, err := p.tx.query(ctx, `
+			select m.member_id, m.kind, `+memberDisplay+`
+			from group_members m
+			where m.organization = $1
+				and m.group_id = $3
+				and m.member_id > $4
+			order by m.member_id
+			limit cast($5 as bigint)`, p.tx.Organization, p.Directory.ID, group, after, memberPage)
+		if err != nil {
+			return fmt.Errorf("read the members of group %s: %w", group, err)
+		}
+		for rows.Next() {
+			var ref scim.Reference
+			var kind directory.MemberKind
+			if err := rows.Scan(&ref.Value, &kind, orEmpty(&ref.Display)); err != nil {
+				rows.Close()
+				return fmt.Errorf("read the members of group %s: %w", group, err)
+			}
+			ref.Type = "User"
+			if kind == directory.GroupMember {
+				ref.Type = "Group"
+			}
+			refs = append(refs, ref)
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read the members of group %s: %w", group, err)
+		}
+		if len(refs) == 0 {
+			return nil
+		}
+		if err := page(refs); err != nil || len(refs) < memberPage {
+			return err
+		}
+		after = refs[len(refs)-1].Value
 	}
-	return refs, nil
+}
+
+// members reads all members as rows: of a large group an array in one cell would be built twice.
+func (p *Push) members(ctx context.Context, group id.Group) (all []scim.Reference, err error) {
+	err = p.eachMembers(ctx, group, func(page []scim.Reference) error {
+		all = append(all, page...)
+		return nil
+	})
+	return all, err
+}
+
+// StreamGroup hands over a pushed group and then its members, a page at a time and all of one moment.
+func (p *Push) StreamGroup(ctx context.Context, group string, begin func(*scim.Resource) error, rows func([]scim.Reference) error) error {
+	res, err := p.readGroup(ctx, group, p.tx.queryRow)
+	if err == nil {
+		err = begin(res)
+	}
+	if err != nil {
+		return err
+	}
+	return p.eachMembers(ctx, id.Group(group), rows)
 }
 
 // ModifyGroup changes a group as change decides. Its members are never loaded for it: a change of one is one row and the

@@ -1,0 +1,82 @@
+package provisioning_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
+)
+
+// A group that is answered in pieces is the group that is answered whole.
+func TestStream_AGroupOfManyPagesIsWhole(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c := w.plain()
+		inner := c.group("Inner")
+		group := c.fill(4500)
+		c.patch(204, "/Groups/"+group, `{"op":"add","path":"members","value":[{"value":"`+inner+`"}]}`)
+		whole := c.do(200, "GET", "/Groups/"+group+"?attributes=members", "")
+		a := c.do(200, "GET", "/Groups/"+group, "", "Accept", "*/*")
+		members, want := a.values("members"), whole.values("members")
+		if len(members) != 4501 || !slices.Equal(members, want) || a.text("displayName") != "Everybody" || a.meta("resourceType") != "Group" {
+			t.Errorf("got %d members, want %d", len(members), len(want))
+		}
+		if a.header.Get("ETag") == "" || a.header.Get("Content-Type") != "application/scim+json" {
+			t.Errorf("headers: %v", a.header)
+		}
+		empty := c.do(200, "GET", "/Groups/"+inner, "")
+		if _, there := empty.body["members"]; there || empty.header.Get("Content-Length") == "" {
+			t.Errorf("a group without members: %s", empty.raw)
+		}
+		c.do(404, "GET", "/Groups/nobody", "")
+	})
+}
+
+// fill makes a group of so many users, pushed by bulk.
+func (c *client) fill(n int) string {
+	c.w.t.Helper()
+	group := c.group("Everybody")
+	for done := 0; done < n; done += 500 {
+		var operations, members []string
+		for i := done; i < min(n, done+500); i++ {
+			operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"u%d","data":{%s,"userName":"m%06d","displayName":"Member %d"}}`, i, coreUser, i, i))
+			members = append(members, fmt.Sprintf(`{"value":"bulkId:u%d"}`, i))
+		}
+		operations = append(operations, fmt.Sprintf(`{"method":"PATCH","path":"/Groups/%s","data":{%s,"Operations":[{"op":"add","path":"members","value":[%s]}]}}`,
+			group, patchOp, strings.Join(members, ",")))
+		c.do(200, "POST", "/Bulk", fmt.Sprintf(`{%s,"Operations":[%s]}`, bulkReq, strings.Join(operations, ",")))
+	}
+	return group
+}
+
+// discard is a client that reads and keeps nothing.
+type discard struct {
+	*httptest.ResponseRecorder
+	n int
+}
+
+func (d *discard) Write(b []byte) (int, error) { d.n += len(b); return len(b), nil }
+
+func BenchmarkStream(b *testing.B) {
+	const many = 20_000
+	for _, kind := range storetest.Kinds {
+		b.Run(string(kind), func(b *testing.B) {
+			w := newWorld(b, kind)
+			c := w.plain()
+			group := c.fill(many)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				w.http.ServeHTTP(&discard{ResponseRecorder: httptest.NewRecorder()}, c.request("GET", "/Groups/"+group, ""))
+			}
+			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(after.Sys-before.Sys)/(1<<20), "MB-grown")
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/many, "us/member")
+		})
+	}
+}
