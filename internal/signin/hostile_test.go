@@ -590,11 +590,11 @@ func TestUpstream_EndpointsThatMisbehave(t *testing.T) {
 		}()
 		began := time.Now()
 		w.refuses(signin.CodeUnreachable, func() answer { return w.get(w.get(toConsole).header.Get("Location")) })
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("it took %v", took)
 		}
 		<-done
-		if took := <-elsewhere; took > 2*time.Second {
+		if took := <-elsewhere; took > 20*time.Second {
 			t.Errorf("another organization waited %v", took)
 		}
 	})
