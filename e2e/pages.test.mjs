@@ -11,7 +11,7 @@ import { until } from "./lib/vestibule.mjs";
 const out = path.resolve(import.meta.dirname, "out");
 
 describe("every page", { timeout: 300_000 }, () => {
-  let here, browser, operator, ann, nora, london;
+  let here, browser, operator, ann, nora, london, pushed, refused;
   before(async () => {
     mkdirSync(out, { recursive: true });
     browser = await startBrowser();
@@ -28,6 +28,10 @@ describe("every page", { timeout: 300_000 }, () => {
     await another.close();
     await here.api("POST", "/grants", { user: nora, role: "task-manager", resource: "emea" });
     await here.api("POST", `/users/${(await here.api("GET", "/users?q=ben")).json.items[0].id}/suspend`);
+    await here.entra("POST", "/Users", { ...entraUser("una"), userName: undefined });
+    const logged = (where) => until("a row of the request log", () => here.store.rows(`select id from scim_requests where ${where}`)[0]?.id);
+    pushed = await logged("operation = 'Added Ann of Northwind to London Team'");
+    refused = await logged("status = 400");
     operator = await person(browser);
     const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
     await operator.page.goto(link);
@@ -71,6 +75,14 @@ describe("every page", { timeout: 300_000 }, () => {
     resources: "/o/northwind/resources",
     roles: "/o/northwind/roles",
     directories: "/o/northwind/directories",
+    requests: "/o/northwind/directories/entra/requests?live=1",
+    "no-requests": "/o/northwind/directories/entra/requests?q=no-such-person&errors=1",
+    request: `/o/northwind/directories/entra/requests/${pushed}`,
+    "refused-request": `/o/northwind/directories/entra/requests/${refused}`,
+    replay: `/o/northwind/directories/entra/requests/${refused}/replay`,
+    why: "/o/northwind/directories/entra/why?q=ann",
+    "why-not": "/o/northwind/directories/entra/why?q=no-such-person",
+    try: `/o/northwind/directories/entra/try?request=${refused}`,
     connections: "/o/northwind/connections",
     applications: "/o/northwind/applications",
     conflicts: "/o/northwind/conflicts",
