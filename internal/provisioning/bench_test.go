@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
 
@@ -13,6 +15,16 @@ func BenchmarkProvisioning(b *testing.B) {
 	for _, kind := range storetest.Kinds {
 		b.Run(string(kind), func(b *testing.B) {
 			w := newWorld(b, kind)
+			err := w.db.System().Write(b.Context(), func(tx *store.SystemTx) error {
+				tx.PutDeclaredDirectory(store.DeclaredDirectory{
+					Organization: "northwind", ID: "entra", Name: "Entra", Dialect: "entra", Key: directory.KeyExternalID,
+					Settings: directory.Settings{RateLimit: directory.RateLimit{PerMinute: directory.MaxPerMinute}},
+				})
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
 			c := w.entra()
 			var n atomic.Int64
 			create := func() {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
@@ -185,8 +186,13 @@ const nested = "store: a transaction was opened inside another one's closure; wi
 //
 //go:noinline
 func closure(fn func(*work) error, w *work) error {
+	closures.Add(1)
+	defer closures.Add(-1)
 	return fn(w)
 }
+
+// closures counts those under way in any goroutine: where there are none, nobody is inside one.
+var closures atomic.Int64
 
 // closureFrame is where a caller's function returns to in closure.
 var closureFrame = func() uintptr {
@@ -202,6 +208,9 @@ var closureFrame = func() uintptr {
 // no context of its own that could say so. It looks at so many frames as a closure plausibly calls down, and costs two
 // microseconds at most.
 func insideClosure() bool {
+	if closures.Load() == 0 {
+		return false
+	}
 	var pcs [32]uintptr
 	n := runtime.Callers(3, pcs[:])
 	return slices.Contains(pcs[:n], closureFrame)
