@@ -125,6 +125,43 @@ func TestMembership_OfARestrictedGroupIsADoorOfRestrictions(t *testing.T) {
 	})
 }
 
+// What a group gave, and what it took, does not vanish with it: each is taken away by itself, under its own rules.
+func TestDeleteGroup_LiftsAndTakesUnderTheSameRules(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		world(t, db)
+		ines, dana := person(t, db, "northwind", "ines"), person(t, db, "northwind", "dana")
+		for u, r := range map[id.User]id.Role{ines: "user-admin", dana: "owner"} {
+			_, err := given(t, db, operator, store.Grant{User: u, Role: r})
+			must(t, err)
+		}
+		other := person(t, db, "northwind", "other")
+		_, err := given(t, db, operator, store.Grant{User: other, Role: "owner"})
+		must(t, err)
+		group(t, db, "readers", "Readers", "", string(dana))
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Restrict(ctx, operator, store.Restriction{Group: "readers", Actions: []string{"update"}}); err != nil {
+				return err
+			}
+			_, err := tx.Give(ctx, operator, store.Grant{Group: "readers", Role: "viewer", Resource: "emea"})
+			return err
+		}))
+		remove := func(actor audit.Actor) error {
+			return write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteGroup(ctx, actor, "readers", "over") })
+		}
+		refused(t, remove(asUser(ines)), fault.Forbidden, access.CodeCeiling)
+		if slices.Contains(effective(t, db, dana).RootRoles(), "owner") {
+			t.Error("the restriction was lifted with its group by who could not lift it")
+		}
+		must(t, remove(operator))
+		for action, want := range map[string]int{"grant.revoked": 1, "restriction.lifted": 1, "group.deleted": 1} {
+			if got := len(events(t, db, "northwind", store.AuditFilter{Action: action})); got != want {
+				t.Errorf("%d events %s, want %d", got, action, want)
+			}
+		}
+	})
+}
+
 func TestSetCustomAccess_BackToDefaultsThatExcludeIsRefused(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -246,8 +246,8 @@ func (tx *Tx) RenameGroup(ctx context.Context, actor audit.Actor, group id.Group
 	return nil
 }
 
-// DeleteGroup takes a group of the organization's own away with everything it gave, under the ceiling of what it gave, and
-// never from the last holder of a protected role.
+// DeleteGroup takes a group of the organization's own away with everything it gave and all that it took, each under the rules
+// of taking it away by itself, and never from the last holder of a protected role.
 func (tx *Tx) DeleteGroup(ctx context.Context, actor audit.Actor, group id.Group, reason string) error {
 	tx.Lock(ctx, accessLock)
 	g, err := tx.ownGroup(ctx, group)
@@ -268,6 +268,9 @@ func (tx *Tx) DeleteGroup(ctx context.Context, actor audit.Actor, group id.Group
 			}
 		}
 	}
+	if err := tx.takeFromGroup(ctx, actor, group, reason); err != nil {
+		return err
+	}
 	users, err := tx.protectedMembers(ctx, group, string(group))
 	if err != nil {
 		return err
@@ -278,6 +281,38 @@ func (tx *Tx) DeleteGroup(ctx context.Context, actor audit.Actor, group id.Group
 			Actor: actor, Action: "group.deleted", TargetKind: "group", TargetID: string(group), TargetName: g.Name,
 			Before: object(map[string]any{"displayName": g.Name}), Reason: reason,
 		})
-		return tx.BindGroupRoles(ctx, actor, group)
+		if err := tx.BindGroupRoles(ctx, actor, group); err != nil {
+			return err
+		}
+		return tx.reviewParked(ctx)
 	})
+}
+
+// takeFromGroup takes away what was given to a group and lifts what restricts it. A restriction that went with its group
+// unasked would be a way to lift what one may not lift.
+func (tx *Tx) takeFromGroup(ctx context.Context, actor audit.Actor, group id.Group, reason string) error {
+	if _, err := tx.guardRestrictions(ctx, actor, group, string(group), directory.GroupMember); err != nil {
+		return err
+	}
+	all, err := tx.Restrictions(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Group == group {
+			if err := tx.LiftRestriction(ctx, actor, r.ID); err != nil {
+				return err
+			}
+		}
+	}
+	grants, _, err := tx.ListGrants(ctx, GrantFilter{Group: group, Source: access.Manual, Limit: 500})
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if err := tx.RevokeGrant(ctx, actor, g.ID, reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }
