@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -106,8 +107,8 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 func (f *giveForm) pick(v *visit, facts *access.Facts, to access.Grant, chosen url.Values, receivers ...*access.Effective) {
 	f.Expires, f.Reason, f.Back = chosen.Get("expires"), chosen.Get("reason"), chosen.Get("back")
 	g := v.viewer.giver()
-	roles := known(chosen["role"], func(r id.Role) bool { _, ok := facts.Catalogue.Role(r); return ok })
-	resources := known(chosen["resource"], func(r id.Resource) bool { _, ok := facts.Tree.Get(r); return ok })
+	roles, noRole := known(chosen["role"], func(r id.Role) bool { _, ok := facts.Catalogue.Role(r); return ok })
+	resources, noResource := known(chosen["resource"], func(r id.Resource) bool { _, ok := facts.Tree.Get(r); return ok })
 	// A resource below another chosen one adds nothing.
 	resources = slices.DeleteFunc(resources, func(r id.Resource) bool {
 		return slices.ContainsFunc(resources, func(o id.Resource) bool { return o != r && facts.Tree.Reaches(o, r) })
@@ -143,6 +144,10 @@ func (f *giveForm) pick(v *visit, facts *access.Facts, to access.Grant, chosen u
 		f.Limit = until.Format(time.DateOnly)
 	}
 	switch {
+	case noRole != "" || noResource != "":
+		// The page is older than the catalogue or the tree. Saving the rest of a choice would not be what was chosen.
+		f.Problem = fmt.Sprintf("There is no %q any more. Choose again.", either(noRole, noResource))
+		return
 	case len(roles) == 0 && len(resources) == 0:
 		f.Problem = "Choose a role, and where it holds."
 		return
@@ -184,14 +189,17 @@ func summary(f *access.Facts, roles []id.Role, resources []id.Resource) string {
 	return strings.Join(what, " and ") + " at " + strings.Join(where, " and ")
 }
 
-func known[T ~string](in []string, is func(T) bool) []T {
-	var out []T
+// known gives what there is of what was chosen, each once, and the first that there is not.
+func known[T ~string](in []string, is func(T) bool) (out []T, not string) {
 	for _, s := range in {
-		if t := T(s); is(t) && !slices.Contains(out, t) {
+		switch t := T(s); {
+		case !is(t):
+			not = either(not, s)
+		case !slices.Contains(out, t):
 			out = append(out, t)
 		}
 	}
-	return out
+	return out, not
 }
 
 // endOf reads the end date of a grant: the role holds through that day, UTC.
