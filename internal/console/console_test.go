@@ -506,6 +506,10 @@ func TestGive_AboveTheCeilingIsRefusedAndNothingIsStored(t *testing.T) {
 				t.Errorf("%s gives %s at %s: %d", c.who, c.role, c.at, got.status)
 			}
 		}
+		// A page from before a role was taken away saves nothing of what was chosen on it.
+		if got := h.as("northwind", "Adam Admin").post(h.at("Dana Dubois")+"/give", "role", "viewer", "role", "king", "resource", "london-1"); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("beside a role that is gone: %d", got.status)
+		}
 		h.must(db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
 			grants, _, err := tx.ListGrants(t.Context(), store.GrantFilter{User: h.users["Dana Dubois"]})
 			if len(grants) > 0 {
