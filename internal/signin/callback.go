@@ -383,17 +383,17 @@ func (f *flow) find(
 			return finding, err
 		}
 		finding.User = u.ID
-		finding.Identity = tx.AttachIdentity(ctx, c.ID, u.ID, who.person)
 	case connection.Bind:
-		finding.Identity = tx.AttachIdentity(ctx, c.ID, finding.User, who.person)
-		tx.Record(ctx, audit.Event{
-			Actor: actor, Action: "identity.attached", TargetKind: "identity", TargetID: string(finding.Identity), User: finding.User,
-			After: encode(map[string]string{
-				"connection": string(c.ID), "subject": who.person.Subject, "found_by": finding.How, "match_value": who.person.Match,
-			}),
-		})
 	case connection.Refuse:
+		return finding, nil
 	}
+	finding.Identity = tx.AttachIdentity(ctx, c.ID, finding.User, who.person)
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "identity.attached", TargetKind: "identity", TargetID: string(finding.Identity), User: finding.User,
+		After: encode(map[string]string{
+			"connection": string(c.ID), "subject": who.person.Subject, "found_by": finding.How, "match_value": who.person.Match,
+		}),
+	})
 	return finding, nil
 }
 

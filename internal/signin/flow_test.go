@@ -65,7 +65,7 @@ func TestSignIn_WhoNobodyPushedIsMadeJustInTime(t *testing.T) {
 		for _, e := range w.events() {
 			actions = append(actions, e.Action)
 		}
-		if diff := cmp.Diff(actions, []string{"session.started", "user.created"}); diff != "" {
+		if diff := cmp.Diff(actions, []string{"session.started", "identity.attached", "user.created"}); diff != "" {
 			t.Errorf("events, newest first; got before want:\n%s", diff)
 		}
 	})
