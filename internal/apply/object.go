@@ -127,7 +127,7 @@ func objects(d *store.Declared) []object {
 	for _, e := range d.Exclusive {
 		add(exclusiveKind, "", exclusiveKey(e.Roles), exclusiveKey(e.Roles),
 			queued(e, (*store.SystemTx).PutDeclaredExclusive), queued(e, (*store.SystemTx).DropDeclaredExclusive),
-			position(e.Position))
+			field{name: "roles", value: exclusiveKey(e.Roles)}, position(e.Position))
 	}
 	for _, o := range d.Organizations {
 		add(organizationKind, o.ID, "", string(o.ID),
@@ -188,7 +188,9 @@ func objects(d *store.Declared) []object {
 			label = fmt.Sprintf("%s of %s: %s at %s", g.Group, g.Directory, g.Role, g.Resource)
 		}
 		add(groupRoleKind, g.Organization, groupRoleKey(g), label,
-			queued(g, (*store.SystemTx).PutDeclaredGroupRole), queued(g, (*store.SystemTx).DropDeclaredGroupRole))
+			queued(g, (*store.SystemTx).PutDeclaredGroupRole), queued(g, (*store.SystemTx).DropDeclaredGroupRole),
+			field{name: "group", value: g.Group}, field{name: "directory", value: string(g.Directory)},
+			field{name: "role", value: string(g.Role)}, field{name: "resource", value: string(g.Resource)})
 	}
 	for _, r := range d.Relationships {
 		add(relationshipKind, "", relationshipKey(r), relationshipKey(r),
