@@ -44,6 +44,9 @@ func TestRun_EachChangeHasItsEventAndNothingElseHasOne(t *testing.T) {
 				e.Actor.Request != first[0].Actor.Request || !strings.HasSuffix(e.Action, ".created") {
 				t.Errorf("got %+v", e)
 			}
+			if len(e.After) == 0 {
+				t.Errorf("%s of %s says nothing of what was made", e.Action, e.TargetName)
+			}
 		}
 		mustRun(t, db, apply.Options{}, getenv(), contract)
 		mustRun(t, db, apply.Options{DryRun: true, Prune: true}, getenv(), edited(t, "seat_limit: 500", "seat_limit: 600"))
