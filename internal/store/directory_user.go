@@ -95,32 +95,22 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 		return nil, err, nil
 	}
 
-	var limit, used int64
+	// Each part of this statement is paid for at every push, so what is rarely needed is asked for later.
+	var limit int64
+	var recognized bool
 	var known, holder, here id.User
-	var resolved json.RawMessage
 	err = p.tx.queryRow(ctx, `
 		select o.seat_limit,
-			case when o.seat_limit is null then 0 else (
-				select count(*)
-				from users u
-				where u.organization = $1
-					and u.status = 'active'
-					and u.seated = true) end,
-			(
-				select min(i.user_id)
+			exists (
+				select 1
 				from connections c
 				cross join identities i
-				cross join users u
 				where c.organization = $1
 					and c.directory = $2
 					and i.organization = $1
 					and i.connection = c.id
-					and u.organization = $1
-					and u.id = i.user_id
 					and i.match_value in ($4, $5)
-					and i.closed is null
-					and u.status <> 'deleted'
-				having count(distinct i.user_id) = 1),
+					and i.closed is null),
 			(
 				select u.id
 				from users u
@@ -132,25 +122,16 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 				from directory_records x
 				where x.organization = $1
 					and x.directory = $2
-					and x.user_name_key = $3),
-			(
-				select c.document
-				from conflicts c
-				where c.organization = $1
-					and c.kind = '`+ConflictCollision+`'
-					and c.subject = $6
-					and c.resolution = '`+SamePerson+`'
-				order by c.resolved desc
-				limit 1)
+					and x.user_name_key = $3)
 		from organizations o
 		where o.organization = $1`,
-		p.tx.Organization, p.Directory.ID, nameKey, sent, folded, p.collisionSubject(nameKey)).
-		Scan(orZero(&limit), &used, orEmpty(&known), orEmpty(&holder), orEmpty(&here), rawJSON(&resolved))
+		p.tx.Organization, p.Directory.ID, nameKey, sent, folded).
+		Scan(orZero(&limit), &recognized, orEmpty(&holder), orEmpty(&here))
+	if err == nil && recognized && sent != "" {
+		known, err = p.known(ctx, sent, folded)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for who %s may be: %w", pr.userName, err)
-	}
-	if sent == "" {
-		known = ""
 	}
 
 	taken := fault.New(fault.Conflict, "The userName %q is taken.", pr.userName)
@@ -159,11 +140,9 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 	case here != "":
 		return nil, taken, nil
 	case holder != "" && holder != join:
-		var c collision
-		if len(resolved) > 0 {
-			if err := json.Unmarshal(resolved, &c); err != nil {
-				return nil, nil, fmt.Errorf("read a resolved collision: %w", err)
-			}
+		c, err := p.resolved(ctx, nameKey)
+		if err != nil {
+			return nil, nil, err
 		}
 		if known != "" || c.Holder != holder || c.ExternalID != pr.externalID {
 			return nil, taken, p.collide(ctx, pr, r.Attributes, nameKey, holder)
@@ -208,6 +187,51 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 		})
 	}
 	return res, nil, nil
+}
+
+// known gives the one user who has signed in through a connection of this directory with the key; "" where there is none,
+// or more than one.
+func (p *Push) known(ctx context.Context, sent, folded string) (user id.User, err error) {
+	err = p.tx.queryRow(ctx, `
+		select min(i.user_id)
+		from connections c
+		cross join identities i
+		cross join users u
+		where c.organization = $1
+			and c.directory = $2
+			and i.organization = $1
+			and i.connection = c.id
+			and u.organization = $1
+			and u.id = i.user_id
+			and i.match_value in ($3, $4)
+			and i.closed is null
+			and u.status <> 'deleted'
+		having count(distinct i.user_id) = 1`, p.tx.Organization, p.Directory.ID, sent, folded).Scan(&user)
+	if errors.Is(err, errNoRows) {
+		return "", nil
+	}
+	return user, err
+}
+
+// resolved gives the collision over this userName that an administrator decided last to be the same person; the zero value
+// where there is none.
+func (p *Push) resolved(ctx context.Context, nameKey string) (c collision, err error) {
+	err = p.tx.queryRow(ctx, `
+		select document
+		from conflicts
+		where organization = $1
+			and kind = $2
+			and subject = $3
+			and resolution = $4
+		order by resolved desc
+		limit 1`, p.tx.Organization, ConflictCollision, p.collisionSubject(nameKey), SamePerson).Scan(decode(&c))
+	if errors.Is(err, errNoRows) {
+		return collision{}, nil
+	}
+	if err != nil {
+		return collision{}, fmt.Errorf("read a resolved collision: %w", err)
+	}
+	return c, nil
 }
 
 func domainOf(email string) string {
