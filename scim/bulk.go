@@ -159,7 +159,7 @@ func (h *Handler) readOperation(m map[string]any) *bulkOperation {
 	}
 	endpoint, id, hasID := strings.Cut(strings.TrimPrefix(op.path, "/"), "/")
 	for _, rt := range h.Types {
-		if rt.Endpoint == "/"+endpoint {
+		if rt.Endpoint == "/"+endpoint && !rt.ReadOnly {
 			op.rt = rt
 		}
 	}

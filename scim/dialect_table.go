@@ -38,6 +38,9 @@ const (
 	// SkipUnknownMembers lets a store leave out members it does not know instead of refusing the
 	// whole request.
 	SkipUnknownMembers Deviation = "skip-unknown-members"
+	// SkipRefusedRoles lets a store leave out roles and entitlements that it does not let the client give, instead of refusing
+	// the whole request.
+	SkipRefusedRoles Deviation = "skip-refused-roles"
 	// UniqueGroupNames has a store answer 409 to a second group of the same displayName, which RFC
 	// 7643 section 4.2 would allow.
 	UniqueGroupNames Deviation = "unique-group-names"
@@ -63,6 +66,7 @@ var (
 		{ReadOnlyInPatch, `assumed: values without a path may repeat schemas`},
 		{IgnoreUnknown, `assumed: administrators map attributes that no schema has`},
 		{UniqueGroupNames, `Microsoft SCIM Validator: a second group of the same displayName must answer 409`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// Okta is Okta's own client, for applications of its catalogue and of its wizard.
@@ -72,6 +76,7 @@ var (
 		{IgnoreUnknown, `assumed: administrators map attributes that no schema has`},
 		{CreateOnMiss, `assumed: catalogue applications may map typed values that are missing here`},
 		{SkipUnknownMembers, `an integrator's report: one unknown id fails the push of a whole group, and a 400 is not sent again`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// OneLogin sends JSON from a template that an administrator writes.
@@ -86,6 +91,7 @@ var (
 		{SameID, `assumed: its PATCH without a path carries the template, id with it`},
 		{CreateOnMiss, `assumed: typed values that are missing here are patched`},
 		{KeepMembers, `assumed: a template of a group holds no members`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// Google is automatic provisioning of Google Workspace; it knows no groups.
@@ -95,6 +101,7 @@ var (
 		{IgnoreUnknown, `assumed: administrators map attributes that no schema has`},
 		{ReadOnlyInPatch, `assumed: values without a path may repeat schemas`},
 		{CreateOnMiss, `assumed: typed values that are missing here are patched`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// JumpCloud is JumpCloud's custom SCIM integration.
@@ -106,6 +113,7 @@ var (
 		{SameID, `assumed: values without a path may repeat id`},
 		{CreateOnMiss, `assumed: typed values that are missing here are patched`},
 		{KeepMembers, `assumed: it changes members by PATCH and never means to empty a group by silence`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// Ping is the provisioner of PingOne and PingFederate.
@@ -117,6 +125,7 @@ var (
 		{SubAfterFilter, `Ping documentation: the filter is written by an administrator`},
 		{CreateOnMiss, `assumed: typed values that are missing here are patched`},
 		{KeepMembers, `assumed: it changes members by PATCH and never means to empty a group by silence`},
+		{SkipRefusedRoles, `assumed: administrators map roles before the setting names them, and one refused value must not stop a person`},
 	}}
 
 	// Dialects lists them all.

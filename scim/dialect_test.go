@@ -23,7 +23,7 @@ func TestDialects_NameASourceForEachDeviationOnce(t *testing.T) {
 	}
 	for _, x := range []Deviation{
 		BooleanStrings, CreateOnMiss, RemoveByValue, SubAfterFilter, LooseComplex, EmptyClears, LegacySchemas, NoSchemas,
-		KeepMembers, SameID, ReadOnlyInPatch, IgnoreUnknown, SkipUnknownMembers, UniqueGroupNames,
+		KeepMembers, SameID, ReadOnlyInPatch, IgnoreUnknown, SkipUnknownMembers, SkipRefusedRoles, UniqueGroupNames,
 	} {
 		if !used[x] {
 			t.Errorf("no dialect uses %s", x)

@@ -84,8 +84,13 @@ func NewHandler(c Config) *Handler {
 		with := func(f func(*call, *ResourceType) error) endpoint {
 			return func(c *call) error { return f(c, rt) }
 		}
-		route(rt.Endpoint, methods{"GET": with(h.list), "POST": with(h.create)})
 		route(rt.Endpoint+"/.search", methods{"POST": with(h.search)})
+		if rt.ReadOnly {
+			route(rt.Endpoint, methods{"GET": with(h.list)})
+			route(rt.Endpoint+"/{id}", methods{"GET": with(h.get)})
+			continue
+		}
+		route(rt.Endpoint, methods{"GET": with(h.list), "POST": with(h.create)})
 		route(rt.Endpoint+"/{id}", methods{"GET": with(h.get), "PUT": with(h.replace), "PATCH": with(h.patch), "DELETE": with(h.delete)})
 	}
 	return h

@@ -30,6 +30,9 @@ type ResourceType struct {
 	// to it is told as MemberChanges.
 	Rows string
 
+	// ReadOnly types are listed and read; every other method answers 405.
+	ReadOnly bool
+
 	// Key names the attribute whose value is compared as a user name (see UserNameKey): "userName".
 	Key string
 }

@@ -42,6 +42,9 @@ func (d *Declaration) check(merged *store.Declared) Problems {
 	for _, g := range d.want.GroupRoles {
 		c.checkGroupRole(g)
 	}
+	for _, r := range d.want.Directories {
+		c.checkDirectory(r)
+	}
 	for i := range d.want.Connections {
 		c.checkConnection(&d.want.Connections[i])
 	}
@@ -196,6 +199,22 @@ func (c *checker) checkGroupRole(g store.DeclaredGroupRole) {
 	c.resource(k, "resource", g.Organization, g.Resource)
 	if g.Directory != "" && c.directory(g.Organization, g.Directory) == nil {
 		c.at(k, "directory", "there is no directory %q in %s", g.Directory, g.Organization)
+	}
+}
+
+func (c *checker) checkDirectory(d store.DeclaredDirectory) {
+	k := key(directoryKind, d.Organization, string(d.ID))
+	for _, o := range c.merged.Organizations {
+		if o.ID != d.Organization {
+			continue
+		}
+		for i, r := range d.Roles.Accept {
+			field := fmt.Sprintf("roles.accept[%d]", i)
+			c.role(k, field, r.Role, o.Settings.Available())
+			if r.Resource != "" {
+				c.resource(k, field, d.Organization, r.Resource)
+			}
+		}
 	}
 }
 

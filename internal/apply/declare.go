@@ -276,11 +276,19 @@ func (d *Declaration) directory(org id.Organization, r fileDirectory) {
 		Settings: directory.Settings{
 			RequestLog: directory.RequestLog{RetentionSeconds: inSeconds(r.RequestLog.Retention), WithoutBodies: r.RequestLog.Bodies.off},
 			RateLimit:  directory.RateLimit{PerMinute: r.RateLimit.PerMinute},
+			Roles:      pushedRoles(r.Roles.Accept),
 		},
 	})
 	for _, t := range r.Tokens {
 		d.token(org, r.ID, t)
 	}
+}
+
+func pushedRoles(accept []string) (roles directory.Roles) {
+	for _, s := range accept {
+		roles.Accept = append(roles.Accept, directory.ParseRoleAt(s))
+	}
+	return roles
 }
 
 func (d *Declaration) token(org id.Organization, dir id.Directory, t fileToken) {

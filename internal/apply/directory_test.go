@@ -24,14 +24,17 @@ func TestRun_SettingsOfADirectory(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		mustRun(t, db, apply.Options{}, getenv(), contract)
-		changed := withSettings(t, "        rate_limit: {per_minute: 1200}\n")
+		changed := withSettings(t, "        rate_limit: {per_minute: 1200}\n        roles: {accept: [viewer, asset-editor@london-1]}\n")
 		out := mustRun(t, db, apply.Options{}, getenv(), changed)
 		if !strings.Contains(out, "rate_limit.per_minute: 6000 -> 1200") {
 			t.Errorf("the change is not told: %s", out)
 		}
 		d, _ := state(t, db)
 		got := d.Directories[1].Settings
-		want := directory.Settings{RateLimit: directory.RateLimit{PerMinute: 1200}}
+		want := directory.Settings{
+			RateLimit: directory.RateLimit{PerMinute: 1200},
+			Roles:     directory.Roles{Accept: []directory.RoleAt{{Role: "viewer"}, {Role: "asset-editor", Resource: "london-1"}}},
+		}
 		if diff := cmp.Diff(got, want); diff != "" {
 			t.Error(diff)
 		}
@@ -42,9 +45,11 @@ func TestRun_WrongSettingsOfADirectoryAreRefused(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, storetest.SQLite)
 	for lines, want := range map[string]string{
-		"rate_limit: {per_minute: 0}":  "between 1 and",
-		"rate_limit: {per_minute: -5}": "between 1 and",
-		"rate_limit: {per_second: 5}":  "per_second",
+		"rate_limit: {per_minute: 0}":       "between 1 and",
+		"rate_limit: {per_minute: -5}":      "between 1 and",
+		"rate_limit: {per_second: 5}":       "per_second",
+		"roles: {accept: [emperor]}":        "roles.accept[0]: there is no role",
+		"roles: {accept: [viewer@nowhere]}": "roles.accept[0]: there is no resource",
 	} {
 		_, err := run(db, apply.Options{}, getenv(), withSettings(t, "        "+lines+"\n"))
 		var problems apply.Problems

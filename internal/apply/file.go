@@ -113,6 +113,12 @@ type fileDirectory struct {
 	Tokens     []fileToken    `yaml:"tokens"`
 	RequestLog fileRequestLog `yaml:"request_log"`
 	RateLimit  fileRateLimit  `yaml:"rate_limit"`
+	Roles      fileRoles      `yaml:"roles"`
+}
+
+// fileRoles says which roles a directory may give by what it pushes.
+type fileRoles struct {
+	Accept []string `yaml:"accept"`
 }
 
 // fileRateLimit says how many requests of a directory are answered.

@@ -13,6 +13,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -153,7 +154,8 @@ func objects(d *store.Declared) []object {
 			field{name: "name", value: r.Name}, field{name: "dialect", value: r.Dialect}, field{name: "key", value: r.Key},
 			field{name: "request_log.retention", value: showDuration(r.RequestLog.Retention())},
 			field{name: "request_log.bodies", value: strconv.FormatBool(!r.RequestLog.WithoutBodies)},
-			field{name: "rate_limit.per_minute", value: strconv.FormatInt(r.RateLimit.Requests(), 10)})
+			field{name: "rate_limit.per_minute", value: strconv.FormatInt(r.RateLimit.Requests(), 10)},
+			field{name: "roles.accept", value: showAccepted(r.Roles)})
 	}
 	for _, t := range d.Tokens {
 		add(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID, string(t.Directory)+"/"+t.ID,
@@ -315,3 +317,12 @@ func list[T ~string](items []T, separator string) string {
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }
+
+// showAccepted shows the roles a directory may give, as a file names them.
+func showAccepted(roles directory.Roles) string {
+	var all []string
+	for _, r := range roles.Accept {
+		all = append(all, r.String())
+	}
+	return strings.Join(all, ", ")
+}

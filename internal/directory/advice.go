@@ -212,5 +212,6 @@ var RepairWords = map[scim.Deviation]string{
 	scim.ReadOnlyInPatch:    "what only the server writes was repeated, and ignored",
 	scim.IgnoreUnknown:      "an attribute that does not exist here was ignored",
 	scim.SkipUnknownMembers: "members that are not known here were left out",
+	scim.SkipRefusedRoles:   "roles that the directory may not give were left out",
 	scim.UniqueGroupNames:   "a second group of the same name was refused",
 }

@@ -7,6 +7,7 @@ import "time"
 type Settings struct {
 	RequestLog RequestLog `json:"request_log,omitzero"`
 	RateLimit  RateLimit  `json:"rate_limit,omitzero"`
+	Roles      Roles      `json:"roles,omitzero"`
 }
 
 // RateLimit says how many requests a directory is answered.

@@ -47,6 +47,7 @@ type Config struct {
 type Handler struct {
 	Config
 	scim  *scim.Handler
+	roles *scim.Handler // of directories that may give roles
 	limit *limiter
 	log   recorder
 
@@ -95,6 +96,9 @@ func New(c Config) *Handler {
 	h.scim = scim.NewHandler(scim.Config{
 		Types: []*scim.ResourceType{userType, groupType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
 	})
+	h.roles = scim.NewHandler(scim.Config{
+		Types: []*scim.ResourceType{userType, groupType, roleType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
+	})
 	return h
 }
 
@@ -115,8 +119,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
 	}
 	t, r := h.watch(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
-	h.scim.ServePath(t, r, rest)
+	h.protocol(r.Context(), place{id.Organization(parts[0]), id.Directory(parts[1])}).ServePath(t, r, rest)
 	h.finish(t)
+}
+
+// protocol gives the handler of a directory's resource types. Who has no token learns nothing by it: each asks open first.
+func (h *Handler) protocol(ctx context.Context, at place) *scim.Handler {
+	if d, err := h.directory(ctx, at); err == nil && d != nil && len(d.Roles.Accept) > 0 {
+		return h.roles
+	}
+	return h.scim // open meets the same error and answers it
 }
 
 // open authenticates the request.
@@ -160,17 +172,18 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	if by != nil {
 		actor = by.actor
 	}
+	repaired := func(repairs scim.Repairs) {
+		trace.repaired(repairs)
+		h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
+			"request", request, "repairs", repairs)
+	}
 	return &scim.Tenant{
 		Base:    base,
 		Dialect: dialect,
 		Store: &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: store.Pusher{
-			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType, Actor: actor, Patience: h.Patience,
+			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType, Actor: actor, Repaired: repaired, Patience: h.Patience,
 		}},
-		Repaired: func(repairs scim.Repairs) {
-			trace.repaired(repairs)
-			h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
-				"request", request, "repairs", repairs)
-		},
+		Repaired: repaired,
 	}, nil
 }
 

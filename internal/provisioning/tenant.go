@@ -78,6 +78,9 @@ func toRefusal(err error) error {
 }
 
 func (t *tenant) Get(ctx context.Context, rt *scim.ResourceType, resource string, want scim.Want) (res *scim.Resource, err error) {
+	if rt == roleType {
+		return t.role(ctx, resource)
+	}
 	err = t.read(ctx, func(p *store.Push) (err error) {
 		if rt == groupType {
 			res, err = p.GetGroup(ctx, resource, want)
@@ -95,6 +98,9 @@ func (t *tenant) Stream(ctx context.Context, _ *scim.ResourceType, resource stri
 }
 
 func (t *tenant) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (page *scim.Page, err error) {
+	if rt == roleType {
+		return t.listRoles(ctx, q)
+	}
 	err = t.read(ctx, func(p *store.Push) (err error) {
 		page, err = p.List(ctx, rt, q)
 		return err

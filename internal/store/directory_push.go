@@ -21,7 +21,9 @@ type Pusher struct {
 	Base      string // its SCIM root, which stands in meta.location and $ref
 	User      *scim.ResourceType
 	Group     *scim.ResourceType
-	Patience  time.Duration // how long a search may take; DefaultPatience where it is 0
+	// Repaired hears what the dialect had to forgive in the store; it may be nil.
+	Repaired func(scim.Repairs)
+	Patience time.Duration // how long a search may take; DefaultPatience where it is 0
 }
 
 // Push is what a directory sees and changes in a transaction: the users under which it has a record, with that record's own

@@ -180,6 +180,9 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 	p.record(ctx, audit.Event{
 		Action: "user.created", TargetKind: "user", TargetID: string(user), TargetName: pr.shown(r.Attributes), User: user, After: res.Document,
 	})
+	if err := p.pushRoles(ctx, user, nil, r.Attributes); err != nil {
+		return nil, nil, err
+	}
 	if pr.active && !seated {
 		p.record(ctx, audit.Event{
 			Action: "user.over-the-limit", TargetKind: "user", TargetID: string(user), TargetName: pr.shown(r.Attributes), User: user,
@@ -399,6 +402,9 @@ func (p *Push) join(ctx context.Context, user id.User, r scim.Result, pr profile
 		Action: "user.joined", TargetKind: "user", TargetID: string(user), TargetName: u.Name(), User: user,
 		Before: object(map[string]any{"source": u.Local, "status": u.Status}), After: res.Document,
 	})
+	if err := p.pushRoles(ctx, user, nil, r.Attributes); err != nil {
+		return nil, err
+	}
 	if err := p.move(ctx, u, next, before); err != nil {
 		return nil, err
 	}
@@ -586,6 +592,9 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	p.record(ctx, audit.Event{
 		Action: "user.changed", TargetKind: "user", TargetID: user, TargetName: pr.shown(r.Attributes), User: u.ID, Before: before, After: after,
 	})
+	if err := p.pushRoles(ctx, u.ID, current, r.Attributes); err != nil {
+		return nil, err
+	}
 	if pr.active == was.active {
 		return res, nil
 	}
@@ -653,6 +662,11 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 	p.record(ctx, audit.Event{
 		Action: "user.removed", TargetKind: "user", TargetID: user, TargetName: u.Name(), User: u.ID, Before: doc,
 	})
+	if len(p.Directory.Roles.Accept) > 0 {
+		if err := p.settleRoles(ctx, u.ID, nil); err != nil {
+			return err
+		}
+	}
 	next, err := p.tx.statusOf(ctx, &u, !u.SuspendedAt.IsZero())
 	if err != nil {
 		return err

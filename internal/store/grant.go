@@ -178,7 +178,13 @@ func (tx *Tx) insertGrant(ctx context.Context, actor audit.Actor, g Grant) (Gran
 	case !errors.Is(err, errNoRows):
 		return Grant{}, err
 	}
-	g.ID, g.Created, g.GrantedBy, g.GrantedByName = id.New[id.Grant](), tx.now.UTC().Truncate(time.Microsecond), actor.ID, actor.Name
+	g.GrantedBy, g.GrantedByName = actor.ID, actor.Name
+	return tx.newGrant(ctx, actor, g)
+}
+
+// newGrant writes a grant and its event.
+func (tx *Tx) newGrant(ctx context.Context, actor audit.Actor, g Grant) (Grant, error) {
+	g.ID, g.Created = id.New[id.Grant](), tx.now.UTC().Truncate(time.Microsecond)
 	if _, err := tx.exec(ctx, `
 		insert into grants (organization, `+grantColumns+`)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
