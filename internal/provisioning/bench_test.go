@@ -1,7 +1,9 @@
 package provisioning_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -25,6 +27,12 @@ func BenchmarkProvisioning(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			// The log is written while requests are served, as on a node.
+			ctx, stop := context.WithCancel(context.Background())
+			var following sync.WaitGroup
+			following.Go(func() { w.handler().Follow(ctx) })
+			defer following.Wait()
+			defer stop()
 			c := w.entra()
 			var n atomic.Int64
 			create := func() {

@@ -1,6 +1,7 @@
 package provisioning
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,7 @@ type exchange struct {
 	shownAnswer         string
 	query               string // masked
 	filter              string // as plain text
+	total               int    // of a list; -1 where the answer tells none
 }
 
 func parse(t *trace) exchange {
@@ -41,11 +43,12 @@ func parse(t *trace) exchange {
 			e.one = ""
 		}
 	}
-	var v any
-	v, e.shownBody = mask(t.body)
-	e.body, _ = v.(map[string]any)
-	v, e.shownAnswer = mask(t.answer)
-	e.answer, _ = v.(map[string]any)
+	e.body, e.shownBody = mask(t.body, true)
+	// Most answers need not be read to say what they were.
+	e.total = totalOf(t.answer)
+	read := t.status >= http.StatusBadRequest || e.resource == "Bulk" || e.operation == "list" && e.total == 1 ||
+		e.operation == "create" && len(t.events) == 0
+	e.answer, e.shownAnswer = mask(t.answer, read)
 	e.query = maskQuery(t.query)
 	if q, err := url.ParseQuery(e.query); err == nil {
 		e.filter = q.Get("filter")
@@ -182,6 +185,21 @@ func (e *exchange) row(k *known) directory.Request {
 	return r
 }
 
+// totalOf finds how many resources a list has, also where only its beginning or its end was kept.
+func totalOf(answer []byte) int {
+	_, rest, found := bytes.Cut(answer, []byte(`"totalResults":`))
+	if !found {
+		return -1
+	}
+	rest = bytes.TrimLeft(rest, " ")
+	end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	n, err := strconv.Atoi(string(rest[:max(end, 0)]))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
 // about finds whom the request is about.
 func (e *exchange) about(r *directory.Request, k *known) {
 	r.ResourceID = e.one
@@ -193,6 +211,11 @@ func (e *exchange) about(r *directory.Request, k *known) {
 		r.ResourceName = k.groups[id.Group(e.one)]
 	case e.operation == "create" && r.ResourceKind != "":
 		r.ResourceID, r.ResourceName = asText(e.answer, "id"), sent
+		for _, ev := range e.events {
+			if ev.Action == "user.created" || ev.Action == "user.joined" || ev.Action == "group.created" {
+				r.ResourceID = ev.TargetID
+			}
+		}
 	case e.operation == "list" && r.ResourceKind != "":
 		if list, _ := e.answer["Resources"].([]any); len(list) == 1 {
 			m, _ := list[0].(map[string]any)
@@ -262,16 +285,17 @@ func (e *exchange) saidList(r *directory.Request, plural string, failed bool) st
 	if failed {
 		return what + ", and was refused"
 	}
-	total, counted := e.answer["totalResults"].(float64)
 	switch {
-	case !counted:
+	case e.total < 0:
 		return what
-	case total == 0 && e.filter != "":
+	case e.total == 0 && e.filter != "" && e.resource == "User":
 		return what + ": nobody"
-	case total == 1 && r.ResourceName != "" && e.filter != "":
+	case e.total == 0 && e.filter != "":
+		return what + ": none"
+	case e.total == 1 && r.ResourceName != "" && e.filter != "":
 		return what + ": found " + r.ResourceName
 	}
-	return what + ": " + strconv.Itoa(int(total))
+	return what + ": " + strconv.Itoa(e.total)
 }
 
 func (e *exchange) saidBulk(failed bool) string {
@@ -387,6 +411,7 @@ func effects(events []audit.Event, k *known) []directory.Effect {
 		switch ev.Action {
 		case "user.created":
 			f.Said = "Created " + ev.TargetName
+			f.After = "" // the body says it
 			if active, ok := value(ev.After, "active").(bool); k.defaults != "" && (!ok || active) {
 				given = ev.TargetName + " gets what everybody has: " + k.defaults
 			}
@@ -410,6 +435,7 @@ func effects(events []audit.Event, k *known) []directory.Effect {
 			f.Said = "The directory's record of " + ev.TargetName + " is gone"
 		case "group.created":
 			f.Said = "Created the group " + ev.TargetName
+			f.After = ""
 		case "group.deleted":
 			f.Said = "Deleted the group " + ev.TargetName
 			taken = "Whoever was in " + ev.TargetName + " lost what it gave"
