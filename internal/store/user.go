@@ -122,8 +122,10 @@ func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, st
 		and("u.id > %s", arg(string(after)))
 	}
 	switch {
-	case f.Status != "":
+	case f.Status == directory.Active:
 		and("u.status = %s", arg(f.Status))
+	case f.Status != "":
+		and("u.status <> 'active' and u.status = %s", arg(f.Status)) // as the index of the few has it
 	case !f.Deleted:
 		and("u.status <> 'deleted'")
 	}
