@@ -72,6 +72,7 @@ func (p *Push) groupsOf(member, dir string) string {
 				from group_members m
 				where m.organization = $1
 					and m.member_id = ` + member + `
+					and m.source = 'scim'
 				union
 				select m.group_id, 0
 				from up
@@ -100,6 +101,7 @@ func (p *Push) membersOf(group string) string {
 				from group_members m
 				where m.organization = $1
 					and m.group_id = ` + group + `
+					and m.source = 'scim'
 				order by m.member_id) s)`
 }
 

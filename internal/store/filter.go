@@ -397,6 +397,7 @@ func (f *filterSQL) members(x scim.Expr) string {
 				select m.group_id
 				from group_members m
 				where m.organization = $1
+					and m.source = 'scim'
 					and (%s)`, f.memberCondition(x)))
 }
 
@@ -441,6 +442,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 						and g.directory = $2%s
 						and m.organization = $1
 						and m.group_id = g.id
+						and m.source = 'scim'
 					union
 					select down.root, m.member_id, 0
 					from down

@@ -152,6 +152,9 @@ func (p *Push) lockGroup(ctx context.Context, group string, check Check) (res *s
 	return res, bears, err
 }
 
+// A directory sees, changes and takes away the memberships it has pushed ('scim') and no others: who is in its group by the
+// claim of a sign-in is none of its members, and may be nobody it knows.
+
 // What is answered of a row of group_members, called m. The display is looked up row by row: a join that a planner without
 // statistics gets wrong reads every record for every member.
 const (
@@ -184,6 +187,7 @@ func (p *Push) eachMembers(ctx context.Context, group id.Group, page func([]scim
 			from group_members m
 			where m.organization = $1
 				and m.group_id = $3
+				and m.source = 'scim'
 				and m.member_id > $4
 			order by m.member_id
 			limit cast($5 as bigint)`, p.tx.Organization, p.Directory.ID, group, after, memberPage)
@@ -419,6 +423,7 @@ func (p *Push) removeMembers(ctx context.Context, group id.Group, condition stri
 		delete from group_members as m
 		where m.organization = $1
 			and m.group_id = $2
+			and m.source = 'scim'
 			and (`+condition+`)
 		returning member_id, kind`, append([]any{p.tx.Organization, group}, args...)...))(scanMoved)
 	if err != nil {
@@ -428,8 +433,8 @@ func (p *Push) removeMembers(ctx context.Context, group id.Group, condition stri
 }
 
 // addMembers inserts the rows of those who are not there yet, in one statement for any number, each looked up by its key. A
-// value that names no user
-// and no group of this directory refuses the whole request and is named, unless the dialect lets it pass.
+// value that names no user and no group of this directory refuses the whole request and is named, unless the dialect lets it
+// pass.
 func (p *Push) addMembers(ctx context.Context, group id.Group, ids []string) ([]moved, error) {
 	added, err := collect[moved](p.tx.query(ctx, `
 		insert into group_members (organization, group_id, member_id, kind, source, added)
@@ -457,11 +462,31 @@ func (p *Push) addMembers(ctx context.Context, group id.Group, ids []string) ([]
 	if len(added) == len(ids) {
 		return added, nil
 	}
+	// Who was there by a claim alone is the directory's from now on: a later claim must not take what the directory gave.
+	adopted, err := collect[moved](p.tx.query(ctx, `
+		update group_members
+		set source = 'scim'
+		where organization = $1
+			and group_id = $2
+			and source <> 'scim'
+			and member_id in (`+p.tx.d.elements("$3")+`)
+			and exists (
+				select 1
+				from directory_records r
+				where r.organization = $1
+					and r.directory = $4
+					and r.user_id = group_members.member_id)
+		returning member_id, kind`, p.tx.Organization, group, encode(ids), p.Directory.ID))(scanMoved)
+	if err != nil {
+		return nil, fmt.Errorf("adopt members of group %s: %w", group, err)
+	}
+	added = append(added, adopted...)
 	there, err := column[string](p.tx.query(ctx, `
 		select m.member_id
 		from group_members m
 		where m.organization = $1
 			and m.group_id = $2
+			and m.source = 'scim'
 			and m.member_id in (`+p.tx.d.elements("$3")+`)`, p.tx.Organization, group, encode(ids)))
 	if err != nil {
 		return nil, fmt.Errorf("look for members of group %s: %w", group, err)
