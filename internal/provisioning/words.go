@@ -412,7 +412,7 @@ func effects(events []audit.Event, k *known) []directory.Effect {
 		case "user.created":
 			f.Said = "Created " + ev.TargetName
 			f.After = "" // the body says it
-			if active, ok := value(ev.After, "active").(bool); k.defaults != "" && (!ok || active) {
+			if k.defaults != "" && !inactive(ev.After) {
 				given = ev.TargetName + " gets what everybody has: " + k.defaults
 			}
 		case "user.joined":
@@ -522,6 +522,14 @@ func value(doc []byte, name string) any {
 		return nil
 	}
 	return m[name]
+}
+
+// inactive reports whether a record says that its user is not active.
+func inactive(doc []byte) bool {
+	var r struct {
+		Active *bool `json:"active"`
+	}
+	return json.Unmarshal(doc, &r) == nil && r.Active != nil && !*r.Active
 }
 
 func after(ev audit.Event, name string) string {
