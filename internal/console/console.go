@@ -86,6 +86,7 @@ func (c *Console) organization(r chi.Router) {
 	r.Get("/roles", c.view("roles", "Roles", c.roles))
 	r.Get("/directories", c.view("directories", "Directories", c.directories))
 	c.mountRequests(r)
+	c.mountTokens(r)
 	r.Get("/connections", c.view("connections", "Connections", c.connections))
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))

@@ -32,7 +32,9 @@ func (h *house) at(name string) string { return "/o/northwind/users/" + string(h
 func (h *house) pages() []string {
 	out := []string{"/", "/setup", "/operator/signin", "/operator/log"}
 	for _, p := range []string{
-		"", "/inbox", "/users", "/groups", "/groups/night-shift", "/resources", "/roles", "/directories", "/connections", "/applications",
+		"", "/inbox", "/users", "/groups", "/groups/night-shift", "/resources", "/roles", "/directories", "/directories/entra/tokens", "/directories/entra/tokens/new", "/directories/entra/tokens/of/main",
+		"/directories/entra/tokens/of/main/revoke", "/groups/night-shift/give?role=viewer&resource=emea", "/groups/night-shift/add",
+		"/groups/night-shift/delete", "/new-group", "/connections", "/applications",
 		"/conflicts", "/audit",
 	} {
 		out = append(out, "/o/northwind"+p)

@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -143,7 +142,7 @@ type directoryLine struct {
 	Counts                 store.DirectoryCounts
 	Last                   when
 	Tokens                 []tokenLine
-	Warnings               []string
+	Matters                []matter
 	Refused                int // requests in the last day, to refusedShown at most
 }
 
@@ -165,14 +164,6 @@ func (d directoryLine) pushed() string {
 		users += " (" + number(d.Counts.Inactive) + " inactive there)"
 	}
 	return users + ", " + plural(d.Counts.Groups, "group")
-}
-
-type tokenLine struct {
-	ID, Prefix, Source string
-	Created            when
-	Expires            when
-	LastUsed           when
-	Warning            string
 }
 
 // cadence says how often a provider normally calls, so that silence can be judged.
@@ -203,25 +194,13 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 		if line.Refused, err = tx.RefusedRequests(v.ctx, d.ID, v.now.Add(-24*time.Hour), refusedShown); err != nil {
 			return nil, err
 		}
-		usable := false
-		for _, t := range full.Tokens {
-			token := tokenLine{
-				ID: t.ID, Prefix: t.Prefix, Source: t.Source, Created: v.when(t.Created, ""), Expires: v.when(t.Expires, "Never"),
-				LastUsed: v.when(t.LastUsed, "Never"),
-			}
-			left := t.Expires.Sub(v.now)
-			switch {
-			case t.Expires.IsZero() || left > 60*24*time.Hour:
-				usable = true
-			case left <= 0:
-				token.Warning = "Expired"
-			default:
-				usable = true
-				token.Warning = "Expires " + token.Expires.words()
-				line.Warnings = append(line.Warnings, fmt.Sprintf("The token %s of %s expires %s.", t.ID, d.Name, token.Expires.words()))
-			}
+		usable := len(full.Clients) > 0
+		for i := range full.Tokens {
+			token := tokenLineOf(v, &full.Tokens[i])
+			usable = usable || token.Live
 			line.Tokens = append(line.Tokens, token)
 		}
+		line.Matters = directoryMatters(v, full)
 		line.Tone, line.Icon, line.Said = directoryStatus(v, &d, usable)
 		out = append(out, line)
 	}
@@ -233,9 +212,11 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 func directoryStatus(v *visit, d *directory.Directory, usable bool) (tone, icon, said string) {
 	switch {
 	case !usable:
-		return "bad", "stop", "No token is valid, so " + d.Name + " cannot reach us. Make one with “vestibule token create”, or renew it in the file."
+		return "bad", "stop", "No token is valid, so " + d.Name + " cannot reach us. Make one, or renew it in the file."
 	case d.LastRequest.IsZero():
 		return "warn", "warn", d.Name + " has never called. Enter the base URL and the token there, and start provisioning."
+	case silent(d, v.now) != "":
+		return "warn", "warn", silent(d, v.now)
 	}
 	return "ok", "check", strings.TrimSpace("Last call " + v.when(d.LastRequest, "").words() + ". " + cadence[d.Dialect])
 }

@@ -113,13 +113,11 @@ func seats(limit, used int64) string {
 // overview is what the first page of an organization shows.
 type overview struct {
 	*frame
-	Flags       []string
+	Attention   []matter
 	Seats       string // how many are taken
 	SeatsOf     string // of how many
-	SeatsFull   bool
 	Users       store.UserCounts
 	Directories []directoryLine
-	Expiring    []string
 	Recent      []eventLine
 }
 
@@ -127,16 +125,12 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 	if !v.viewer.opens() {
 		return c.me(v, tx)
 	}
-	o := overview{frame: v.frame}
-	for name, sentence := range v.organization.Flags {
-		o.Flags = append(o.Flags, either(sentence, name))
-	}
-	slices.Sort(o.Flags)
+	o := overview{frame: v.frame, Attention: flagMatters(v)}
 	limit, used, err := tx.Seats(v.ctx)
 	if err != nil {
 		return nil, err
 	}
-	o.Seats, o.SeatsOf, o.SeatsFull = number(int(used)), "seats used, no limit", limit > 0 && used >= limit
+	o.Seats, o.SeatsOf = number(int(used)), "seats used, no limit"
 	if limit > 0 {
 		o.SeatsOf = "of " + plural(int(limit), "seat") + " used"
 	}
@@ -144,13 +138,18 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 		if o.Users, err = tx.CountUsers(v.ctx); err != nil {
 			return nil, err
 		}
+		holders, err := holderMatters(v, tx)
+		if err != nil {
+			return nil, err
+		}
+		o.Attention = append(append(o.Attention, holders...), seatMatter(v, limit, used)...)
 	}
 	if v.viewer.everywhere(access.ConnectionsManage) {
 		if o.Directories, err = directoryLines(v, tx); err != nil {
 			return nil, err
 		}
 		for _, d := range o.Directories {
-			o.Expiring = append(o.Expiring, d.Warnings...)
+			o.Attention = append(o.Attention, d.Matters...)
 		}
 	}
 	if v.viewer.everywhere(access.AuditRead) {

@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import "github.com/vestibule-id/vestibule/internal/page"
 
@@ -169,7 +167,7 @@ func personPage(p person) templ.Component {
 			}
 			for _, a := range p.acts() {
 				if a.Name != "custom" && a.Name != "defaults" {
-					templ_7745c5c3_Var9 := []any{"button", templ.KV("danger", a.Name == "delete")}
+					var templ_7745c5c3_Var9 = []any{"button", templ.KV("danger", a.Name == "delete")}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var9...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -2478,7 +2476,7 @@ func confirmPage(c confirm) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Var107 := []any{"primary", templ.KV("danger", c.Act.Danger)}
+				var templ_7745c5c3_Var107 = []any{"primary", templ.KV("danger", c.Act.Danger)}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var107...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

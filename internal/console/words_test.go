@@ -24,7 +24,7 @@ func TestPlural_CountsAsPeopleWrite(t *testing.T) {
 		n    int
 		noun string
 		want string
-	}{{1, "user", "1 user"}, {0, "user", "0 users"}, {12000, "directory", "12\u202f000 directories"}, {2, "access", "2 accesses"}} {
+	}{{1, "user", "1 user"}, {0, "user", "0 users"}, {12000, "directory", "12\u202f000 directories"}, {2, "access", "2 accesses"}, {3, "day", "3 days"}} {
 		if got := plural(c.n, c.noun); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
