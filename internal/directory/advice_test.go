@@ -61,6 +61,7 @@ func TestAdvice_NamesTheAttributeAndWhereItComesFrom(t *testing.T) {
 		{"okta", 401, "", "The bearer token of this directory is missing, wrong or expired.", "came without a token"},
 		{"entra", 400, scim.InvalidValue, "These members are neither users nor groups of this directory: u1.", "Users and groups"},
 		{"entra", 400, scim.InvalidValue, `The manager "u1" is not a user of this directory.`, "Push the manager too"},
+		{"okta", 400, scim.InvalidValue, `This directory may not give the role "owner". It may give: viewer.`, "roles.accept"},
 		{"ping", 400, scim.InvalidFilter, `User has no attribute "email".`, "emails.value and not email"},
 		{"entra", 404, "", "User u1 does not exist in this directory.", "Provision on demand"},
 		{"entra", 500, "", "The server could not complete the request.", "The fault is here"},
