@@ -197,6 +197,9 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 	for _, a := range current.Applications {
 		hashes[key(applicationKind, "", string(a.ID))] = a.SecretHash
 	}
+	for _, c := range current.Clients {
+		hashes[key(clientKind, c.Organization, string(c.Directory)+"/"+c.ID)] = c.SecretHash
+	}
 	hash := func(k string) string {
 		secret, kept := d.secrets[k], hashes[k]
 		switch {
@@ -212,6 +215,11 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 		t := &want.Tokens[i]
 		k := key(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID)
 		t.Hash, t.Prefix = hash(k), prefix(d.secrets[k])
+	}
+	want.Clients = slices.Clone(want.Clients)
+	for i := range want.Clients {
+		c := &want.Clients[i]
+		c.SecretHash = hash(key(clientKind, c.Organization, string(c.Directory)+"/"+c.ID))
 	}
 	want.Applications = slices.Clone(want.Applications)
 	for i := range want.Applications {

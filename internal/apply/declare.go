@@ -271,16 +271,26 @@ func (d *Declaration) directory(org id.Organization, r fileDirectory) {
 	if n := r.RateLimit.PerMinute; r.At.has("rate_limit.per_minute") && (n < 1 || n > directory.MaxPerMinute) {
 		d.problems.at(r.At, "rate_limit.per_minute", "between 1 and %d requests; leave the field out for %d", directory.MaxPerMinute, directory.DefaultPerMinute)
 	}
+	if n := r.Brake.Percent; r.At.has("brake.percent") && (n < 1 || n > 100) {
+		d.problems.at(r.At, "brake.percent", "between 1 and 100; leave the field out for %d", directory.DefaultBrakePercent)
+	}
+	if r.At.has("brake.minimum") && r.Brake.Minimum < 1 {
+		d.problems.at(r.At, "brake.minimum", "at least 1; leave the field out for %d", directory.DefaultBrakeMinimum)
+	}
 	d.want.Directories = append(d.want.Directories, store.DeclaredDirectory{
 		Organization: org, ID: r.ID, Name: orElse(r.Name, r.ID), Dialect: r.Dialect, Key: r.Key,
 		Settings: directory.Settings{
 			RequestLog: directory.RequestLog{RetentionSeconds: inSeconds(r.RequestLog.Retention), WithoutBodies: r.RequestLog.Bodies.off},
 			RateLimit:  directory.RateLimit{PerMinute: r.RateLimit.PerMinute},
 			Roles:      pushedRoles(r.Roles.Accept),
+			Brake:      directory.Brake{Percent: r.Brake.Percent, Minimum: r.Brake.Minimum, WindowSeconds: inSeconds(r.Brake.Window)},
 		},
 	})
 	for _, t := range r.Tokens {
 		d.token(org, r.ID, t)
+	}
+	for _, c := range r.Clients {
+		d.client(org, r.ID, c)
 	}
 }
 

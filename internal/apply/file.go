@@ -111,9 +111,18 @@ type fileDirectory struct {
 	Dialect    string         `yaml:"dialect"`
 	Key        string         `yaml:"key"`
 	Tokens     []fileToken    `yaml:"tokens"`
+	Clients    []fileClient   `yaml:"clients"`
 	RequestLog fileRequestLog `yaml:"request_log"`
 	RateLimit  fileRateLimit  `yaml:"rate_limit"`
 	Roles      fileRoles      `yaml:"roles"`
+	Brake      fileBrake      `yaml:"brake"`
+}
+
+// fileBrake says how many people a directory may take away at once.
+type fileBrake struct {
+	Percent int64    `yaml:"percent"`
+	Minimum int64    `yaml:"minimum"`
+	Window  duration `yaml:"window"`
 }
 
 // fileRoles says which roles a directory may give by what it pushes.

@@ -29,6 +29,7 @@ const (
 	resourceKind
 	directoryKind
 	tokenKind
+	clientKind
 	connectionKind
 	domainKind
 	groupKind
@@ -46,6 +47,7 @@ var kinds = [...]struct{ name, noun string }{
 	resourceKind:     {"resource", "resource"},
 	directoryKind:    {"directory", "directory"},
 	tokenKind:        {"directory token", "directory-token"},
+	clientKind:       {"directory client", "directory-client"},
 	connectionKind:   {"connection", "connection"},
 	domainKind:       {"domain", "domain"},
 	groupKind:        {"group", "group"},
@@ -155,12 +157,21 @@ func objects(d *store.Declared) []object {
 			field{name: "request_log.retention", value: showDuration(r.RequestLog.Retention())},
 			field{name: "request_log.bodies", value: strconv.FormatBool(!r.RequestLog.WithoutBodies)},
 			field{name: "rate_limit.per_minute", value: strconv.FormatInt(r.RateLimit.Requests(), 10)},
-			field{name: "roles.accept", value: showAccepted(r.Roles)})
+			field{name: "roles.accept", value: showAccepted(r.Roles)},
+			field{name: "brake.percent", value: strconv.FormatInt(r.Brake.Share(), 10)},
+			field{name: "brake.minimum", value: strconv.FormatInt(r.Brake.AtLeast(), 10)},
+			field{name: "brake.window", value: showDuration(r.Brake.In())})
 	}
 	for _, t := range d.Tokens {
 		add(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID, string(t.Directory)+"/"+t.ID,
 			queued(t, (*store.SystemTx).PutDeclaredToken), queued(t, (*store.SystemTx).DropDeclaredToken),
 			field{name: "secret", value: t.Hash, secret: true}, field{name: "expires", value: showTime(t.Expires)})
+	}
+	for _, c := range d.Clients {
+		add(clientKind, c.Organization, string(c.Directory)+"/"+c.ID, string(c.Directory)+"/"+c.ID,
+			queued(c, (*store.SystemTx).PutDeclaredClient), queued(c, (*store.SystemTx).DropDeclaredClient),
+			field{name: "secret", value: c.SecretHash, secret: true}, field{name: "jwks", value: keyNames(c.Keys)},
+			field{name: "jwks_uri", value: c.KeysURL})
 	}
 	for _, c := range d.Connections {
 		o := add(connectionKind, c.Organization, string(c.ID), string(c.ID),

@@ -19,6 +19,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/scim"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	Log *slog.Logger
 	// Caller tells a request's id and the address it came from, for the audit event.
 	Caller func(r *http.Request) (request, ip string)
+	// Guard fetches the key sets of OAuth clients; where it is nil, only those in the file are known.
+	Guard *netguard.Guard
 	// Patience is how long a search may take; store.DefaultPatience where it is 0.
 	Patience time.Duration
 	// Count hears of each request in few words, for the metrics; it may be nil.
@@ -54,6 +57,7 @@ type Handler struct {
 	mu      sync.Mutex
 	known   map[place]entry       // guarded by mu
 	touched map[tokenID]time.Time // guarded by mu
+	keys    map[string]fetched    // guarded by mu
 }
 
 // place is where a directory's base URL points.
@@ -114,6 +118,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.SetPathValue("organization", parts[0])
 	r.SetPathValue("directory", parts[1])
+	if parts[2] == "oauth" && parts[3] == "token" {
+		h.tokenEndpoint(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])})
+		return
+	}
 	rest := "/" + parts[3]
 	if parts[2] != "v2" {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
@@ -146,6 +154,9 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 		token = ""
 	}
 	known := h.recognize(d, strings.TrimSpace(token))
+	if known == nil {
+		known = h.issued(at, d, strings.TrimSpace(token))
+	}
 	trace, by, now := traceOf(r.Context()), standingIn(r.Context()), h.DB.Now()
 	trace.opened(d, known, now, r)
 	switch {

@@ -50,7 +50,7 @@ var leaks = map[string][]string{
 	"github.com/crewjam/saml":           {"internal/saml"},
 	"github.com/russellhaering":         {"internal/saml"},
 	"github.com/beevik/etree":           {"internal/saml"},
-	"github.com/go-jose/go-jose":        {"oidc", "internal/signin", "internal/issuing", "internal/demo"},
+	"github.com/go-jose/go-jose":        {"oidc", "internal/signin", "internal/issuing", "internal/provisioning", "internal/demo"},
 	"github.com/danielgtaylor/huma":     {"internal/adminapi"},
 	"github.com/goccy/go-yaml":          {"internal/apply", "internal/config"},
 	"github.com/alecthomas/kong":        {"cmd/vestibule", "internal/config"},

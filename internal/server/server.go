@@ -88,7 +88,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
-	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed})
+	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed, Guard: guard})
 	metrics.watchLog(pushed.Lost)
 	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
 
@@ -105,6 +105,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
 	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed}).Mount(r)
 	r.Handle("/scim/*", pushed)
+	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
 		(&adminapi.API{DB: o.DB, Log: o.Log, From: From}).Mount(api)

@@ -28,6 +28,7 @@ type Declared struct {
 	GroupRoles    []DeclaredGroupRole
 	Directories   []DeclaredDirectory
 	Tokens        []DeclaredToken
+	Clients       []DeclaredClient
 	Connections   []connection.Connection
 	Domains       []DeclaredDomain
 	Relationships []DeclaredRelationship
@@ -232,7 +233,10 @@ func (tx *SystemTx) declaredDirectories(ctx context.Context, d *Declared) (err e
 		err = s.Scan(&t.Organization, &t.Directory, &t.ID, &t.Hash, &t.Prefix, at(&t.Expires))
 		return t, err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.declaredClients(ctx, d)
 }
 
 func (tx *SystemTx) declaredConnections(ctx context.Context, d *Declared) (err error) {

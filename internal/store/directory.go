@@ -101,6 +101,7 @@ func (tx *Tx) TouchDirectoryToken(_ context.Context, dir id.Directory, token str
 		where organization = $1
 			and directory = $2
 			and id = $3`, tx.Organization, dir, token, micros(tx.now))
+	tx.touchClient(dir, token)
 	tx.queue(`
 		update directories
 		set last_request = $3
