@@ -12,8 +12,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -88,6 +90,9 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		Kind: audit.ActorOperator, ID: string(token.ID), Name: "API token " + token.Name, Door: audit.API, IP: ip, Request: request,
 	}
 	ctx = huma.WithValue(ctx, actorKey{}, actor)
+	if failure == nil {
+		failure = wellFormed(r.URL)
+	}
 	if failure == nil && stale {
 		failure = a.DB.System().Write(ctx.Context(), func(tx *store.SystemTx) error {
 			return tx.TouchAPIToken(ctx.Context(), token.ID)
@@ -102,6 +107,19 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(ctx)
+}
+
+// wellFormed refuses an address that cannot be read to its end. A filter whose escape is broken would be left out unseen, and
+// everything listed as if it had matched.
+func wellFormed(u *url.URL) error {
+	query, err := url.QueryUnescape(u.RawQuery)
+	if err == nil {
+		_, err = url.ParseQuery(u.RawQuery)
+	}
+	if text := u.Path + query; err != nil || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return fault.New(fault.Invalid, "The address holds a broken escape, the character NUL, or bytes that are not UTF-8.")
+	}
+	return nil
 }
 
 // refuse answers where no call is.

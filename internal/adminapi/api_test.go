@@ -194,6 +194,20 @@ func TestAuthenticate_OnlyAnAPITokenInTheHeaderOpens(t *testing.T) {
 	})
 }
 
+// What cannot be read is refused on both stores alike, and never an empty filter.
+func TestEveryCall_RefusesAnAddressThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		const of = "/api/v1/organizations/northwind"
+		for _, path := range []string{
+			"/users?q=%00", "/users?q=%ff", "/users?q=%25%zz", "/users?role=%2", "/users/%00", "/users/%ff", "/audit?user=%00",
+			"/audit.csv?user=%00", "/grants?user=a;b",
+		} {
+			c.want(http.StatusUnprocessableEntity, "GET", of+path, "")
+		}
+	})
+}
+
 func TestUsers_ListAndOneUser(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c *caller) {

@@ -3,6 +3,8 @@ package store_test
 import (
 	"testing"
 
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
@@ -62,6 +64,22 @@ func TestViolation_EverySentenceBelongsToARuleOfTheSchema(t *testing.T) {
 			}
 			if !columns[want] {
 				t.Errorf("no rule is over %s", want)
+			}
+		}
+	})
+}
+
+// PostgreSQL takes no NUL and nothing that is not UTF-8. What somebody typed is their mistake, not a failure of ours.
+func TestQuery_TextThatIsNoneIsNotOurFailure(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for _, text := range []id.User{"a\x00b", "a\xff"} {
+			err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+				_, err := tx.User(t.Context(), text)
+				return err
+			})
+			if kind := fault.KindOf(err); kind != fault.NotFound && kind != fault.Invalid {
+				t.Errorf("%q: got %v of kind %s", text, err, kind)
 			}
 		}
 	})

@@ -39,6 +39,7 @@ var constraints = []constraint{
 const (
 	alreadyThere = "It exists already."
 	notThere     = "It refers to something that does not exist, or no longer."
+	notText      = "It holds the character NUL, or bytes that are not UTF-8: no text does."
 )
 
 // violation turns a violated constraint into a fault, or gives nil.
@@ -55,6 +56,8 @@ func violation(err error) *fault.Fault {
 			return fault.Wrap(err, fault.Conflict, alreadyThere)
 		case "23503": // foreign_key_violation
 			return fault.Wrap(err, fault.Conflict, notThere)
+		case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
+			return fault.Wrap(err, fault.Invalid, notText)
 		}
 		return nil
 	}
