@@ -48,6 +48,8 @@ func TestRun_WrongSettingsOfADirectoryAreRefused(t *testing.T) {
 		"rate_limit: {per_minute: 0}":       "between 1 and",
 		"rate_limit: {per_minute: -5}":      "between 1 and",
 		"rate_limit: {per_second: 5}":       "per_second",
+		"brake: {percent: 101}":             "between 1 and 100",
+		"brake: {minimum: 0}":               "at least 1",
 		"roles: {accept: [emperor]}":        "roles.accept[0]: there is no role",
 		"roles: {accept: [viewer@nowhere]}": "roles.accept[0]: there is no resource",
 	} {

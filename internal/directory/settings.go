@@ -8,6 +8,7 @@ type Settings struct {
 	RequestLog RequestLog `json:"request_log,omitzero"`
 	RateLimit  RateLimit  `json:"rate_limit,omitzero"`
 	Roles      Roles      `json:"roles,omitzero"`
+	Brake      Brake      `json:"brake,omitzero"`
 }
 
 // RateLimit says how many requests a directory is answered.

@@ -598,6 +598,11 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	if pr.active == was.active {
 		return res, nil
 	}
+	if was.active {
+		if err := p.departs(ctx, waveDeactivated, u.ID, leftBehind{}); err != nil {
+			return nil, err
+		}
+	}
 	records := []bool{pr.active}
 	if others > 0 {
 		records = append(records, active > 0)
@@ -625,16 +630,16 @@ func (s shifted) Scan(dest ...any) error { return s.scanner.Scan(append(s.first,
 // DeleteUser drops the record. The user is deleted with it when no source is left, stays as a tombstone with its grants, and
 // holds no claim on its userName, address, key or upstream subject.
 func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
-	var version int64
+	var version, created int64
 	var doc json.RawMessage
 	u, err := p.tx.scanUser(shifted{p.tx.queryRow(ctx, `
-		select r.version, r.document, `+userColumns+`
+		select r.version, r.created, r.document, `+userColumns+`
 		from directory_records r
 		join users u on u.organization = r.organization
 			and u.id = r.user_id
 		where r.organization = $1
 			and r.directory = $2
-			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&version, rawJSON(&doc)}})
+			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&version, &created, rawJSON(&doc)}})
 	if errors.Is(err, errNoRows) {
 		return p.noResource(p.User, user)
 	}
@@ -648,6 +653,13 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 	}
 	before, err := p.accessBefore(ctx, &u)
 	if err != nil {
+		return err
+	}
+	groups, err := p.groupsLeft(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if err := p.departs(ctx, waveDeleted, u.ID, leftBehind{doc, created, version, groups, u.KeptWithoutDirectory}); err != nil {
 		return err
 	}
 	p.tx.queue(`

@@ -44,6 +44,11 @@ func (p *Push) CreateGroup(ctx context.Context, r scim.Result, want scim.Want) (
 	if err := p.tx.BindGroupRoles(ctx, p.Actor, group); err != nil {
 		return nil, err
 	}
+	if len(changed.added) > 0 {
+		if err := p.refuseHeld(ctx, group); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.follow(ctx, group, changed, nil); err != nil {
 		return nil, err
 	}
@@ -302,6 +307,11 @@ func (p *Push) ModifyGroup(ctx context.Context, group string, check Check, chang
 		p.recordMembers(ctx, id.Group(group), name, changed)
 		if name != was {
 			if err := p.tx.BindGroupRoles(ctx, p.Actor, id.Group(group)); err != nil {
+				return nil, err
+			}
+		}
+		if name != was || bears && len(changed.added) > 0 {
+			if err := p.refuseHeld(ctx, id.Group(group)); err != nil {
 				return nil, err
 			}
 		}

@@ -1,0 +1,396 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// A wave is what a directory takes away within a window: whom it deactivates and deletes. Every departure is done at once,
+// whatever its number, since one that waited would leave a leaver signed in. But it is written down so that it can be
+// undone, and when a wave grows beyond the directory's brake the directory is braked: nobody comes into a group that gives
+// roles, administrators are told, and the wave stays until one of them undoes or releases it.
+
+// Wave is a directory's wave as administrators see it.
+type Wave struct {
+	Directory id.Directory
+	Started   time.Time
+	Departed  int64     // departures so far
+	Threshold int64     // beyond which it is braked; 0 while far from it
+	Braked    time.Time // zero: it is not
+	Released  time.Time // an administrator let it be
+}
+
+// Holds reports whether the directory is braked now.
+func (w *Wave) Holds() bool { return !w.Braked.IsZero() && w.Released.IsZero() }
+
+// The kinds of departure.
+const (
+	waveDeactivated = "deactivated"
+	waveDeleted     = "deleted"
+)
+
+// departure is all that undoing one takes.
+type departure struct {
+	id   int64
+	kind string
+	user id.User
+	left leftBehind
+}
+
+// leftBehind is what a deleted record was.
+type leftBehind struct {
+	Document json.RawMessage `json:"document,omitempty"`
+	Created  int64           `json:"created,omitempty"`
+	Version  int64           `json:"version,omitempty"`
+	Groups   []id.Group      `json:"groups,omitempty"`
+	Kept     bool            `json:"kept,omitempty"` // kept without directory before
+}
+
+const waveColumns = `directory, started, departed, threshold, braked, released`
+
+func scanWave(s scanner) (w Wave, err error) {
+	err = s.Scan(&w.Directory, at(&w.Started), &w.Departed, &w.Threshold, at(&w.Braked), at(&w.Released))
+	return w, err
+}
+
+// Wave gives a directory's latest wave; nil where there was none.
+func (tx *Tx) Wave(ctx context.Context, dir id.Directory) (*Wave, error) {
+	w, err := scanWave(tx.queryRow(ctx, `
+		select `+waveColumns+`
+		from directory_waves
+		where organization = $1
+			and directory = $2`, tx.Organization, dir))
+	if errors.Is(err, errNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the wave of %s: %w", dir, err)
+	}
+	return &w, nil
+}
+
+// groupsLeft are the groups of this directory that a user is in, before it leaves them.
+func (p *Push) groupsLeft(ctx context.Context, user id.User) ([]id.Group, error) {
+	return column[id.Group](p.tx.query(ctx, `
+		select m.group_id
+		from group_members m
+		cross join groups g
+		where m.organization = $1
+			and m.member_id = $2
+			and g.organization = $1
+			and g.id = m.group_id
+			and g.directory = $3
+		order by m.group_id`, p.tx.Organization, user, p.Directory.ID))
+}
+
+// departs writes a departure down and brakes the directory when there are too many.
+func (p *Push) departs(ctx context.Context, kind string, user id.User, left leftBehind) error {
+	brake := p.Directory.Brake
+	over := `(directory_waves.braked is null or directory_waves.released is not null) and directory_waves.started <= $4`
+	w, err := scanWave(p.tx.queryRow(ctx, `
+		insert into directory_waves (organization, directory, started, departed, threshold)
+		values ($1, $2, $3, 1, 0)
+		on conflict (organization, directory) do update
+		set departed = case when `+over+` then 1 else directory_waves.departed + 1 end,
+			threshold = case when `+over+` then 0 else directory_waves.threshold end,
+			braked = case when `+over+` then null else directory_waves.braked end,
+			released = case when `+over+` then null else directory_waves.released end,
+			started = case when `+over+` then excluded.started else directory_waves.started end
+		returning `+waveColumns, p.tx.Organization, p.Directory.ID, micros(p.tx.now), micros(p.tx.now.Add(-brake.In()))))
+	if err != nil {
+		return fmt.Errorf("count a departure: %w", err)
+	}
+	if w.Departed == 1 {
+		p.tx.queue(`
+			delete from wave_departures
+			where organization = $1
+				and directory = $2`, p.tx.Organization, p.Directory.ID)
+	}
+	p.tx.queue(`
+		insert into wave_departures (organization, directory, number, kind, user_id, left_behind)
+		values ($1, $2, $3, $4, $5, $6)`, p.tx.Organization, p.Directory.ID, w.Departed, kind, user, encode(left))
+	if !w.Braked.IsZero() || w.Departed < brake.AtLeast() {
+		return nil
+	}
+	if w.Threshold == 0 {
+		var records int64
+		if err := p.tx.queryRow(ctx, `
+			select count(*)
+			from directory_records
+			where organization = $1
+				and directory = $2`, p.tx.Organization, p.Directory.ID).Scan(&records); err != nil {
+			return fmt.Errorf("count the records of %s: %w", p.Directory.ID, err)
+		}
+		w.Threshold = brake.Threshold(records)
+		p.tx.queue(`
+			update directory_waves
+			set threshold = $3
+			where organization = $1
+				and directory = $2`, p.tx.Organization, p.Directory.ID, w.Threshold)
+	}
+	if w.Departed < w.Threshold {
+		return nil
+	}
+	p.tx.queue(`
+		update directory_waves
+		set braked = $3
+		where organization = $1
+			and directory = $2`, p.tx.Organization, p.Directory.ID, micros(p.tx.now))
+	sentence := fmt.Sprintf("%s took %d people away within %s. They are without access; nobody new comes into a group of it that gives roles until you undo or release this.",
+		p.Directory.Name, w.Departed, brake.In())
+	p.record(ctx, audit.Event{
+		Action: "directory.braked", TargetKind: "directory", TargetID: string(p.Directory.ID), TargetName: p.Directory.Name,
+		Reason: sentence, After: auditJSON(map[string]any{"departed": w.Departed, "threshold": w.Threshold}),
+	})
+	self, err := p.tx.Self(ctx)
+	if err != nil {
+		return err
+	}
+	return p.tx.setFlag(ctx, self, brakeFlag(p.Directory.ID), sentence)
+}
+
+func brakeFlag(dir id.Directory) string { return "brake/" + string(dir) }
+
+// refuseHeld refuses what would bring somebody into a group that gives roles while the directory is braked. The provider is
+// told to come again, and has not been told that it happened.
+func (p *Push) refuseHeld(ctx context.Context, group id.Group) error {
+	w, err := p.tx.Wave(ctx, p.Directory.ID)
+	if err != nil || w == nil || !w.Holds() {
+		return err
+	}
+	roles, err := p.tx.rolesOfGroup(ctx, group)
+	if err != nil || len(roles) == 0 {
+		return err
+	}
+	held := scim.Errorf(http.StatusServiceUnavailable, "", "%s took %d people away at once, so groups that give roles take nobody in until an administrator undoes or releases this in the console.",
+		p.Directory.Name, w.Departed)
+	held.RetryAfter = 10 * time.Minute
+	return held
+}
+
+// braked gives the wave that waits for a decision, and its directory.
+func (tx *Tx) braked(ctx context.Context, dir id.Directory) (*Wave, *directory.Directory, error) {
+	tx.Lock(ctx, accessLock)
+	d, err := tx.Directory(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := tx.Wave(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if w == nil {
+		return nil, nil, fault.New(fault.Conflict, "%s has taken nobody away lately.", d.Name)
+	}
+	return w, d, nil
+}
+
+func (tx *Tx) lower(ctx context.Context, dir id.Directory) error {
+	self, err := tx.Self(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.setFlag(ctx, self, brakeFlag(dir), "")
+}
+
+// ReleaseWave lets a wave be as it is: the directory is braked no longer.
+func (tx *Tx) ReleaseWave(ctx context.Context, actor audit.Actor, dir id.Directory, reason string) error {
+	w, d, err := tx.braked(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if !w.Holds() {
+		return fault.New(fault.Conflict, "%s is not braked.", d.Name)
+	}
+	tx.queue(`
+		update directory_waves
+		set released = $3
+		where organization = $1
+			and directory = $2`, tx.Organization, dir, micros(tx.now))
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "directory.released", TargetKind: "directory", TargetID: string(dir), TargetName: d.Name, Reason: reason,
+		Before: auditJSON(map[string]any{"departed": w.Departed}),
+	})
+	return tx.lower(ctx, dir)
+}
+
+// Undone is what became of undoing a wave.
+type Undone struct {
+	Restored int
+	// Left are those who could not be brought back, each with the reason.
+	Left map[id.User]string
+}
+
+// UndoWave brings back everybody whom a directory took away in its latest wave, in one transaction: each record is as it was
+// before, with its groups and pushed roles. The directory reads it so too, and may take the person away again: a word of
+// ours that outvoted it would keep the next real leaver. Who cannot come back, since the userName or the seats are taken, is named and stays away.
+func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory, user, group *scim.ResourceType, reason string) (Undone, error) {
+	undone := Undone{Left: map[id.User]string{}}
+	w, d, err := tx.braked(ctx, dir)
+	if err != nil {
+		return undone, err
+	}
+	all, err := collect[departure](tx.query(ctx, `
+		select number, kind, user_id, left_behind
+		from wave_departures
+		where organization = $1
+			and directory = $2
+		order by number desc`, tx.Organization, dir))(func(s scanner) (x departure, err error) {
+		err = s.Scan(&x.id, &x.kind, &x.user, decode(&x.left))
+		return x, err
+	})
+	if err != nil {
+		return undone, fmt.Errorf("read the departures of %s: %w", dir, err)
+	}
+	p := tx.Push(Pusher{Directory: *d, Dialect: scim.RFC, Actor: actor, User: user, Group: group})
+	for _, x := range all {
+		why, err := p.undo(ctx, x, reason)
+		switch {
+		case err != nil:
+			return undone, fmt.Errorf("bring %s back: %w", x.user, err)
+		case why != "":
+			undone.Left[x.user] = why
+		default:
+			undone.Restored++
+		}
+	}
+	tx.queue(`
+		delete from wave_departures
+		where organization = $1
+			and directory = $2`, tx.Organization, dir)
+	tx.queue(`
+		delete from directory_waves
+		where organization = $1
+			and directory = $2`, tx.Organization, dir)
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "directory.undone", TargetKind: "directory", TargetID: string(dir), TargetName: d.Name, Reason: reason,
+		Before: auditJSON(map[string]any{"departed": w.Departed}), After: auditJSON(map[string]any{"restored": undone.Restored, "left": len(undone.Left)}),
+	})
+	return undone, tx.lower(ctx, dir)
+}
+
+// undo brings one person back, or says why that cannot be.
+func (p *Push) undo(ctx context.Context, x departure, reason string) (why string, err error) {
+	tx := p.tx
+	u, err := tx.oneUser(ctx, x.user, tx.d.forUpdate())
+	if fault.KindOf(err) == fault.NotFound {
+		return "The user is gone.", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = p.GetUser(ctx, string(x.user), scim.Want{})
+	there := err == nil
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return "", err
+	}
+	if x.kind == waveDeactivated {
+		if !there {
+			return "", nil // deleted afterwards, which is a departure of its own
+		}
+		_, err = p.ModifyUser(ctx, string(x.user), nil, func(current scim.Attributes) (scim.Result, error) {
+			active := maps.Clone(current)
+			active["active"] = true
+			return scim.Result{Attributes: active, Changed: current["active"] == false}, nil
+		}, scim.Want{})
+		return "", err
+	}
+	if there {
+		return "", nil
+	}
+	a, err := scim.DecodeStored(x.left.Document)
+	if err != nil {
+		return "", fmt.Errorf("record %s: %w", x.user, err)
+	}
+	pr := profileOf(a)
+	var taken bool
+	if err := tx.queryRow(ctx, `
+		select exists (
+			select 1
+			from directory_records
+			where organization = $1
+				and directory = $2
+				and user_name_key = $3)
+			or exists (
+			select 1
+			from users
+			where organization = $1
+				and user_name_key = $4
+				and status <> 'deleted'
+				and id <> $5)`,
+		tx.Organization, p.Directory.ID, scim.UserNameKey(pr.userName), scim.UserNameKey(u.UserName), x.user).Scan(&taken); err != nil {
+		return "", fmt.Errorf("look for %s: %w", pr.userName, err)
+	}
+	if taken {
+		return fmt.Sprintf("Somebody else holds the userName %s now.", pr.userName), nil
+	}
+	deleted := u.Status == directory.Deleted
+	if full, err := p.full(ctx); deleted && (err != nil || full != "") {
+		return full, err
+	}
+	p.insertRecord(x.user, scim.Result{Attributes: a}, pr)
+	tx.queue(`
+		update directory_records
+		set version = $4, created = $5
+		where organization = $1
+			and directory = $2
+			and user_id = $3`, tx.Organization, p.Directory.ID, x.user, x.left.Version+1, x.left.Created)
+	for _, group := range x.left.Groups {
+		tx.queue(`
+			insert into group_members (organization, group_id, member_id, kind, source, added)
+			select g.organization, g.id, $3, $4, $5, cast($6 as bigint)
+			from groups g
+			where g.organization = $1
+				and g.id = $2
+			on conflict do nothing`, tx.Organization, group, x.user, directory.UserMember, directory.MemberPushed, micros(tx.now))
+		tx.queue(`
+			update groups
+			set version = version + 1, modified = $3
+			where organization = $1
+				and id = $2`, tx.Organization, group, micros(tx.now))
+	}
+	if !deleted {
+		return "", p.pushRoles(ctx, x.user, nil, a)
+	}
+	if err := tx.RestoreUser(ctx, x.user, p.Actor, reason); err != nil {
+		return "", err
+	}
+	// The record speaks for the user again, and not the administrator.
+	if u, err = tx.oneUser(ctx, x.user, ""); err != nil {
+		return "", err
+	}
+	tx.queue(`
+		update users
+		set kept_without_directory = $3
+		where organization = $1
+			and id = $2`, tx.Organization, x.user, x.left.Kept)
+	u.KeptWithoutDirectory = x.left.Kept
+	next, err := tx.statusOf(ctx, u, !u.SuspendedAt.IsZero())
+	if err != nil {
+		return "", err
+	}
+	if err := p.move(ctx, u, next, nil); err != nil {
+		return "", err
+	}
+	return "", p.pushRoles(ctx, x.user, nil, a)
+}
+
+// full says that no seat is free for one more.
+func (p *Push) full(ctx context.Context) (string, error) {
+	free, err := p.tx.seatFree(ctx)
+	if err != nil || free {
+		return "", err
+	}
+	return "All seats are taken.", nil
+}
