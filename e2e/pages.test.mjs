@@ -11,7 +11,7 @@ import { until } from "./lib/vestibule.mjs";
 const out = path.resolve(import.meta.dirname, "out");
 
 describe("every page", { timeout: 300_000 }, () => {
-  let here, browser, operator, ann, nora, london, pushed, refused;
+  let here, browser, operator, ann, nora, london, pushed, refused, crew;
   before(async () => {
     mkdirSync(out, { recursive: true });
     browser = await startBrowser();
@@ -40,11 +40,37 @@ describe("every page", { timeout: 300_000 }, () => {
     await operator.page.getByLabel("Password").fill("three herons left early");
     await operator.page.getByRole("button", { name: "Become the operator" }).click();
     await operator.page.waitForURL((u) => !u.pathname.startsWith("/setup"));
+    crew = await fillGroup(operator.page);
   });
   after(async () => {
     await browser?.close();
     await here?.remove();
   });
+
+  /** A group made, filled and given a role as an administrator does it, in the dialogs. Gives its address. */
+  async function fillGroup(page) {
+    await page.goto(`${here.url}/o/northwind/groups`);
+    await page.getByRole("link", { name: "New group…" }).click();
+    await page.getByRole("dialog").getByLabel("Name").fill("Roof crew");
+    await page.getByRole("button", { name: "Make the group" }).click();
+    await page.getByRole("heading", { level: 1, name: "Roof crew" }).waitFor();
+    const address = new URL(page.url()).pathname;
+    await page.getByRole("link", { name: "Add members…" }).click();
+    const found = page.waitForResponse((r) => r.url().includes("/add?q=nora"));
+    await page.getByLabel("Search by name or address").pressSequentially("nora");
+    await found;
+    await page.getByRole("dialog").getByRole("button", { name: /^Add Nora/ }).click();
+    await page.getByRole("row", { name: /Nora/ }).waitFor();
+    await page.getByRole("link", { name: "Give roles…" }).click();
+    await page.locator("#dialog #role-asset-editor").check();
+    await page.locator("#dialog #resource-london-1").check();
+    await page.getByText("1 person: Nora").first().waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: path.join(out, "dialog-group-give.png") });
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("status").getByText("Roof crew gives Asset Editor at London 1 now.").waitFor();
+    return address;
+  }
 
   const looks = [
     { name: "light", options: { colorScheme: "light" } },
@@ -72,9 +98,18 @@ describe("every page", { timeout: 300_000 }, () => {
     restrict: `/o/northwind/users/${nora}/restrict`,
     groups: "/o/northwind/groups",
     group: `/o/northwind/groups/${london}`,
+    "group-give": `/o/northwind/groups/${london}/give?role=asset-editor&resource=emea`,
+    "group-own": crew,
+    "group-add": `${crew}/add`,
+    "group-rename": `${crew}/rename`,
+    "group-delete": `${crew}/delete`,
+    "group-take-out": `${crew}/members/${nora}/remove`,
+    "new-group": "/o/northwind/new-group",
     resources: "/o/northwind/resources",
     roles: "/o/northwind/roles",
     directories: "/o/northwind/directories",
+    tokens: "/o/northwind/directories/entra/tokens",
+    "token-new": "/o/northwind/directories/entra/tokens/new",
     requests: "/o/northwind/directories/entra/requests?live=1",
     "no-requests": "/o/northwind/directories/entra/requests?q=no-such-person&errors=1",
     request: `/o/northwind/directories/entra/requests/${pushed}`,
@@ -116,6 +151,38 @@ describe("every page", { timeout: 300_000 }, () => {
     await visitor.close();
     return problems;
   }
+
+  test("a token is made, shown once, seen in use and revoked", async () => {
+    const visitor = await person(browser, { storageState: await operator.context.storageState() });
+    const { page } = visitor;
+    await page.goto(`${here.url}/o/northwind/directories/entra/tokens`);
+    await page.getByRole("link", { name: "New token…" }).click();
+    await page.getByRole("button", { name: "Make the token" }).click();
+    await page.getByRole("heading", { name: "Copy it now" }).waitFor();
+    const token = await page.getByText(/^vsc_.{43}$/).textContent();
+    assert.deepEqual(await axe(page), []);
+    for (const look of looks) {
+      await page.emulateMedia({ colorScheme: look.options.colorScheme });
+      await page.setViewportSize(look.options.viewport ?? { width: 1280, height: 800 });
+      assert.ok(await fits(page), `${look.name} has to be scrolled sideways`);
+      await page.screenshot({ path: path.join(out, `${look.name}-in-token-made.png`), fullPage: true });
+    }
+    await page.setViewportSize({ width: 1280, height: 800 });
+    const push = () => fetch(`${here.url}/scim/northwind/entra/v2/Users?count=1`, { headers: { authorization: `Bearer ${token}` } });
+    assert.equal((await push()).status, 200);
+    await page.getByText(/^First used/).first().waitFor({ timeout: 15_000 });
+    await page.getByRole("link", { name: /All tokens of/ }).click();
+    await page.screenshot({ path: path.join(out, "light-in-tokens-two.png"), fullPage: true });
+    await page.getByRole("link", { name: /^Revoke vsc_/ }).click();
+    await page.getByText("next call with it is refused").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: path.join(out, "dialog-token-revoke.png") });
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("status").getByText("is revoked").waitFor();
+    await until("the token is refused", async () => (await push()).status === 401);
+    assert.deepEqual(visitor.violations, []);
+    await visitor.close();
+  });
 
   for (const look of looks) {
     test(`${look.name}: inside`, async () => {
