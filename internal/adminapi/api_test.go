@@ -587,7 +587,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 		before := c.want(200, "GET", northwind+"/users/"+string(c.dana)+"/access", "")
 		fill := strings.NewReplacer(
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
-			"{conflict}", "c1", "{invitation}", "i1",
+			"{directory}", "entra", "{conflict}", "c1", "{invitation}", "i1",
 		)
 		bodies := map[string]string{
 			"give-role":        `{"user":"` + string(c.dana) + `","role":"viewer"}`,

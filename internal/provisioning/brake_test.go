@@ -9,7 +9,6 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/store"
-	"github.com/vestibule-id/vestibule/scim"
 )
 
 func (w *world) wave() *store.Wave {
@@ -39,7 +38,7 @@ func (w *world) undo() store.Undone {
 	w.t.Helper()
 	var undone store.Undone
 	w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
-		undone, err = tx.UndoWave(ctx, admin, "plain", scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()}), scim.GroupType(), "a mistake")
+		undone, err = tx.UndoWave(ctx, admin, "plain", "a mistake")
 		return err
 	}))
 	return undone

@@ -225,6 +225,12 @@ func (tx *Tx) ReleaseWave(ctx context.Context, actor audit.Actor, dir id.Directo
 	return tx.lower(ctx, dir)
 }
 
+// What a record is made of where no directory's request says it.
+var (
+	pushedUser  = scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()})
+	pushedGroup = scim.GroupType()
+)
+
 // Undone is what became of undoing a wave.
 type Undone struct {
 	Restored int
@@ -235,7 +241,7 @@ type Undone struct {
 // UndoWave brings back everybody whom a directory took away in its latest wave, in one transaction: each record is as it was
 // before, with its groups and pushed roles. The directory reads it so too, and may take the person away again: a word of
 // ours that outvoted it would keep the next real leaver. Who cannot come back, since the userName or the seats are taken, is named and stays away.
-func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory, user, group *scim.ResourceType, reason string) (Undone, error) {
+func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory, reason string) (Undone, error) {
 	undone := Undone{Left: map[id.User]string{}}
 	w, d, err := tx.braked(ctx, dir)
 	if err != nil {
@@ -253,7 +259,7 @@ func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory,
 	if err != nil {
 		return undone, fmt.Errorf("read the departures of %s: %w", dir, err)
 	}
-	p := tx.Push(Pusher{Directory: *d, Dialect: scim.RFC, Actor: actor, User: user, Group: group})
+	p := tx.Push(Pusher{Directory: *d, Dialect: scim.RFC, Actor: actor, User: pushedUser, Group: pushedGroup})
 	for _, x := range all {
 		why, err := p.undo(ctx, x, reason)
 		switch {

@@ -1,0 +1,58 @@
+package adminapi_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+func TestWave_IsShownReleasedAndUndone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		wave := northwind + "/directories/entra/wave"
+		c.want(404, "GET", wave, "")
+		c.want(409, "POST", wave+"/undo", "")
+		user := scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()})
+		by := store.Pusher{
+			Directory: directory.Directory{ID: "entra", Name: "Entra", Key: directory.KeyExternalID, Settings: directory.Settings{Brake: directory.Brake{Minimum: 1, Percent: 1}}},
+			Dialect:   scim.RFC, User: user, Group: scim.GroupType(),
+		}
+		push := func(f func(ctx context.Context, p *store.Push) error) {
+			t.Helper()
+			ctx := context.Background()
+			if err := c.db.Write(ctx, "northwind", func(tx *store.Tx) error { return f(ctx, tx.Push(by)) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var id string
+		push(func(ctx context.Context, p *store.Push) error {
+			decided, err := user.Create(scim.Attributes{"schemas": []any{scim.UserURN}, "userName": "zoe", "externalId": "z"}, scim.RFC)
+			if err != nil {
+				return err
+			}
+			r, _, err := p.CreateUser(ctx, decided, scim.Want{})
+			id = r.ID
+			return err
+		})
+		leave := func() {
+			t.Helper()
+			push(func(ctx context.Context, p *store.Push) error { return p.DeleteUser(ctx, id, nil) })
+		}
+		leave()
+		if got := c.want(200, "GET", wave, ""); got["departed"] != 1.0 || got["braked"] == nil {
+			t.Errorf("got %v", got)
+		}
+		if got := c.want(200, "POST", wave+"/undo", `{"reason":"a slip"}`); got["restored"] != 1.0 {
+			t.Errorf("got %v", got)
+		}
+		if got := c.want(200, "GET", northwind+"/users/"+id, ""); got["status"] != "active" {
+			t.Errorf("got %v", got)
+		}
+		leave()
+		c.want(204, "POST", wave+"/release", "")
+		c.want(409, "POST", wave+"/release", "")
+	})
+}
