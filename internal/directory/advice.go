@@ -148,6 +148,7 @@ var troubles = []trouble{
 	{400, scim.ExpiredCursor, nil, Advice{"The directory went on in a list after more than an hour.", "", "Nothing is lost: it begins its walk again."}, retry},
 	{400, scim.InvalidCount, nil, Advice{"The directory changed its page size in the middle of a list.", "", "Leave the page size as it is during a walk."}, retry},
 	{400, "", nil, Advice{"The request is not as the standard describes it; the message says why.", "", "Set the dialect of this directory in the operator's file to the provider it is, and correct what the message names."}, mapping},
+	{503, "", about(`took \d+ people away`), Advice{"The directory took many people away at once, so its brake holds back what it gives.", "", "Look at the directory here: undo the wave if it was a mistake, or release it. The directory then sends what waited by itself."}, scope},
 	{503, "", nil, Advice{"The store could not be reached for a moment.", "", "Nothing is lost: the directory sends again by itself."}, retry},
 }
 

@@ -64,6 +64,7 @@ func TestAdvice_NamesTheAttributeAndWhereItComesFrom(t *testing.T) {
 		{"okta", 400, scim.InvalidValue, `This directory may not give the role "owner". It may give: viewer.`, "roles.accept"},
 		{"ping", 400, scim.InvalidFilter, `User has no attribute "email".`, "emails.value and not email"},
 		{"entra", 404, "", "User u1 does not exist in this directory.", "Provision on demand"},
+		{"entra", 503, "", "Entra took 40 people away at once, so groups that give roles take nobody in.", "undo the wave"},
 		{"entra", 500, "", "The server could not complete the request.", "The fault is here"},
 	} {
 		a := directory.AdviceFor(c.dialect, c.status, c.typ, c.detail)

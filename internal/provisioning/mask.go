@@ -26,60 +26,70 @@ func secretive(text []byte) bool {
 var literal = regexp.MustCompile(`"[^"]*("|$)`)
 
 // mask gives a document as the log may hold it, as text and, where it is asked for or was needed, decoded. What cannot be
-// read might hold anything: it is kept only where it names nothing secret.
-func mask(raw []byte, decode bool) (map[string]any, string) {
+// read might hold anything: it is kept only where it names nothing secret. Same says that the text does what the document
+// would: a password is forgotten anyway, and so may be masked; anything else that is masked is missing.
+func mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
 	if len(raw) == 0 {
-		return nil, ""
+		return nil, "", true
 	}
 	// A name may be written in escapes; then only decoding shows it.
 	suspect := secretive(raw) || bytes.Contains(raw, []byte(`\u`))
 	plain := func() string { return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "") }
 	if !suspect && !decode {
-		return nil, plain()
+		return nil, plain(), true
 	}
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
 		if suspect {
-			return nil, "(not kept: it cannot be read, and may hold a secret)"
+			return nil, "(not kept: it cannot be read, and may hold a secret)", false
 		}
-		return nil, plain()
+		return nil, plain(), true
 	}
-	m, _ := v.(map[string]any)
-	if !suspect || !hide(v) {
-		return m, plain()
+	m, _ = v.(map[string]any)
+	same = true
+	if !suspect || !hide(v, &same) {
+		return m, plain(), true
 	}
-	text, err := json.Marshal(v)
+	shown, err := json.Marshal(v)
 	if err != nil {
-		return nil, "(not kept)"
+		return nil, "(not kept)", false
 	}
-	return m, string(text)
+	return m, string(shown), same
 }
 
-// hide takes what is secret out of a decoded document, and reports whether there was any. An operation of a PATCH names its
-// attribute in path.
-func hide(v any) bool {
+// hide takes what is secret out of a decoded document, and reports whether there was any; same becomes false where it was
+// more than a password. An operation of a PATCH names its attribute in path.
+func hide(v any, same *bool) bool {
 	found := false
+	take := func(name string) string {
+		found = true
+		*same = *same && strings.EqualFold(name[strings.LastIndexAny(name, ":.")+1:], "password")
+		return masked
+	}
 	switch v := v.(type) {
 	case map[string]any:
-		byPath := false
+		var path string
 		for name, value := range v {
-			if path, ok := value.(string); ok && strings.EqualFold(name, "path") && secretive([]byte(path)) {
-				byPath = true
+			if p, ok := value.(string); ok && strings.EqualFold(name, "path") && secretive([]byte(p)) {
+				path = p
+				if hidden := maskQuery(p); hidden != p {
+					v[name], found, *same = hidden, true, false
+				}
 			}
 		}
 		for name, value := range v {
-			if secretive([]byte(name)) || byPath && strings.EqualFold(name, "value") {
-				v[name], found = masked, true
-			} else if text, ok := value.(string); ok && byPath && strings.EqualFold(name, "path") {
-				v[name] = maskQuery(text)
-				found = true
-			} else if hide(value) {
+			switch {
+			case secretive([]byte(name)):
+				v[name] = take(name)
+			case path != "" && strings.EqualFold(name, "value"):
+				v[name] = take(path)
+			case hide(value, same):
 				found = true
 			}
 		}
 	case []any:
 		for _, e := range v {
-			if hide(e) {
+			if hide(e, same) {
 				found = true
 			}
 		}

@@ -24,6 +24,8 @@ import (
 const (
 	keptBody   = 64 << 10 // of a request: what is larger is kept in part and cannot be sent again
 	keptAnswer = 8 << 10
+	keptPath   = 500
+	keptQuery  = 2000
 	// peeked is how much is read of a request whose token has expired: enough to say whom it was about.
 	peeked = 16 << 10
 

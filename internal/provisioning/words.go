@@ -28,6 +28,7 @@ type exchange struct {
 	one                 string // the id in the path
 	body, answer        map[string]any
 	shownBody           string
+	same                bool // shownBody would do what the body did
 	shownAnswer         string
 	query               string // masked
 	filter              string // as plain text
@@ -43,12 +44,12 @@ func parse(t *trace) exchange {
 			e.one = ""
 		}
 	}
-	e.body, e.shownBody = mask(t.body, true)
+	e.body, e.shownBody, e.same = mask(t.body, true)
 	// Most answers need not be read to say what they were.
 	e.total = totalOf(t.answer)
 	read := t.status >= http.StatusBadRequest || e.resource == "Bulk" || e.operation == "list" && e.total == 1 ||
 		e.operation == "create" && len(t.events) == 0
-	e.answer, e.shownAnswer = mask(t.answer, read)
+	e.answer, e.shownAnswer, _ = mask(t.answer, read)
 	e.query = maskQuery(t.query)
 	if q, err := url.ParseQuery(e.query); err == nil {
 		e.filter = q.Get("filter")
@@ -159,9 +160,9 @@ func (n *needs) look(ctx context.Context, tx *store.Tx) (known, error) {
 // row is the request as the log keeps it.
 func (e *exchange) row(k *known) directory.Request {
 	r := directory.Request{
-		Directory: e.at.directory, ID: id.New[id.Request](), At: e.began, Method: e.method, Path: clip(e.path, 500), Query: clip(e.query, 2000),
+		Directory: e.at.directory, ID: id.New[id.Request](), At: e.began, Method: e.method, Path: clip(e.path, keptPath), Query: clip(e.query, keptQuery),
 		Status: e.status, Took: e.took, Token: e.token, TokenState: e.state, IP: e.ip, Request: e.request, Repairs: e.repairs,
-		ReplayOf: e.replayOf, Whole: !e.cut, Body: e.shownBody, Answer: e.shownAnswer,
+		ReplayOf: e.replayOf, Whole: !e.cut && e.same && len(e.path) <= keptPath && len(e.query) <= keptQuery, Body: e.shownBody, Answer: e.shownAnswer,
 	}
 	if e.resource == "User" || e.resource == "Group" {
 		r.ResourceKind = e.resource

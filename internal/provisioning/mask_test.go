@@ -1,0 +1,67 @@
+package provisioning
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// A log that holds passwords is a list of passwords.
+func TestMask_KeepsNothingSecret(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body string
+		same bool // what is left may be sent again
+	}{
+		"password":                {`{"userName":"a","password":"hunter2"}`, true},
+		"any case":                {`{"PassWord":"hunter2"}`, true},
+		"escaped name":            {`{"pass\u0077ord":"hunter2"}`, true},
+		"deep":                    {`{"a":[{"b":{"clientSecret":{"value":["hunter2"]}}}]}`, false},
+		"patch by path":           {`{"Operations":[{"op":"replace","value":"hunter2","path":"password"}]}`, true},
+		"patch by path with urn":  {`{"Operations":[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User:password","value":"hunter2"}]}`, true},
+		"patch without path":      {`{"Operations":[{"op":"replace","value":{"password":"hunter2"}}]}`, true},
+		"filter in a path":        {`{"Operations":[{"op":"remove","path":"a[token eq \"hunter2\"]"}]}`, false},
+		"twice":                   {`{"password":"hunter2","password":"hunter2"}`, true},
+		"broken":                  {`{"password":"hunter2"`, false},
+		"broken with escapes":     {`{"pass\u0077ord":"hunter2"`, false},
+		"not an object":           {`[{"apiToken":"hunter2"}]`, false},
+		"a number":                {`{"userName":"hunter-two","passwordAge":42.5}`, false},
+		"a bulk operation's data": {`{"Operations":[{"method":"POST","data":{"password":"hunter2"}}]}`, true},
+	} {
+		_, text, same := mask([]byte(c.body), true)
+		if strings.Contains(text, "hunter2") || strings.Contains(text, "42.5") || same != c.same {
+			t.Errorf("%s: %s, %v", name, text, same)
+		}
+	}
+	for _, plain := range []string{`{"userName":"a\u00e9"}`, `{"b":1,"a":2}`, `{`, `nonsense`} {
+		if _, text, _ := mask([]byte(plain), true); text != plain && !strings.Contains(plain, `\u`) {
+			t.Errorf("%s became %s", plain, text)
+		}
+	}
+	for query, want := range map[string]string{
+		"filter=userName+eq+%22a%22":            "filter=userName+eq+%22a%22",
+		"filter=password%20eq%20%22hunter2%22":  `filter=password eq "***"`,
+		"filter=pass%77ord+eq+%22hunter2":       `filter=password eq "***"`,
+		"count=1&filter=token eq \"hunter2\"&x": `count=1&filter=token eq "***"&x`,
+	} {
+		if got := maskQuery(query); got != want {
+			t.Errorf("%s: %s", query, got)
+		}
+	}
+}
+
+func FuzzMask(f *testing.F) {
+	f.Add(`{"password":"x"}`, "secret-value")
+	f.Add(`{"Operations":[{"path":"password","value":"x"}]}`, "y")
+	f.Fuzz(func(t *testing.T, body, secret string) {
+		quoted, err := json.Marshal("\x01" + secret + "\x01")
+		if err != nil || !json.Valid([]byte(body)) {
+			return
+		}
+		whole := `{"rest":` + body + `,"password":` + string(quoted) + `}`
+		_, text, _ := mask([]byte(whole), false)
+		if strings.Contains(text, string(quoted)) && !strings.Contains(body, string(quoted)) {
+			t.Errorf("%s kept its password: %s", whole, text)
+		}
+	})
+}
