@@ -2,8 +2,11 @@ package apply_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/apply"
@@ -111,6 +114,50 @@ func TestRun_RolesThatExcludeFromNowOnAreListed(t *testing.T) {
 		mustRun(t, db, apply.Options{Prune: true}, getenv(), file(t, "full.yaml", mapped))
 		if listed() != 0 {
 			t.Errorf("%d listed though nothing excludes, want 0", listed())
+		}
+	})
+}
+
+// Grants that people gave go with the role or the resource they name, and each says so in its person's own log.
+func TestRun_PruneSaysWhichGrantsGo(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		sited := strings.Replace(mapped, "    group_roles:", "    resources: [{id: s, type: site, name: S}]\n    group_roles:", 1)
+		mustRun(t, db, apply.Options{}, getenv(), file(t, "sited.yaml", sited))
+		olga := arrive(t, db, "Owners")
+		operator := audit.Actor{Kind: audit.ActorOperator, ID: "op", Name: "Operator", Door: audit.API}
+		if err := db.Write(ctx, "o", func(tx *store.Tx) error {
+			for _, g := range []store.Grant{{User: olga, Role: "clerk"}, {User: olga, Role: "auditor", Resource: "s"}} {
+				if _, err := tx.Give(ctx, operator, g); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Map(ctx, operator, store.Mapping{GroupName: "Clerks", Role: "clerk"})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		smaller := strings.Replace(mapped, "  - {id: clerk, name: Clerk}\n", "", 1)
+		mustRun(t, db, apply.Options{Prune: true}, getenv(), file(t, "smaller.yaml", smaller))
+		var said []string
+		if err := db.Read(ctx, "o", func(tx *store.Tx) error {
+			events, err := tx.Events(ctx, store.AuditFilter{Limit: 500})
+			for _, e := range events {
+				if e.Action == "grant.revoked" && e.User == olga || e.Action == "mapping.deleted" {
+					said = append(said, e.Action+" "+e.TargetName+": "+e.Reason)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(said)
+		if diff := cmp.Diff(said, []string{
+			"grant.revoked Auditor at S: its resource is removed", "grant.revoked Clerk at Oak: its role is removed",
+			"mapping.deleted Clerks: Clerk at Oak: its role is removed",
+		}); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -135,3 +135,20 @@ func TestExclusiveRoles_ByNestedGroupsAreListedAndEndWithTheGroup(t *testing.T) 
 		}
 	})
 }
+
+// What people gave to a pushed group goes with it, and the log says so.
+func TestDeleteGroup_SaysWhatWasGivenToIt(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c := w.entra()
+		group := c.group("Team", c.user("ann"))
+		w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Give(ctx, admin, store.Grant{Group: id.Group(group), Role: "owner"})
+			return err
+		}))
+		c.do(204, "DELETE", "/Groups/"+group, "")
+		if e := w.last("grant.revoked"); e.TargetName != "Owner at Northwind" || e.Actor.Door != audit.SCIM || len(e.Before) == 0 {
+			t.Errorf("got %+v", e)
+		}
+	})
+}

@@ -299,10 +299,28 @@ func (tx *SystemTx) PutDeclaredRole(r DeclaredRole) {
 
 // DropDeclaredRole takes a role away, and every grant and mapping of it: a role that came back under the same id must not
 // find old holders.
-func (tx *SystemTx) DropDeclaredRole(r DeclaredRole) {
+func (tx *SystemTx) DropDeclaredRole(ctx context.Context, r DeclaredRole, actor audit.Actor) error {
+	users, err := column[id.Organization](tx.query(ctx, `
+		select organization
+		from grants
+		where role = $1
+		union
+		select organization
+		from group_roles
+		where role = $1
+		order by 1`, r.ID))
+	if err != nil {
+		return err
+	}
+	for _, org := range users {
+		if err := tx.In(org).noteGone(ctx, actor, "role", string(r.ID), "its role is removed"); err != nil {
+			return err
+		}
+	}
 	tx.queue(`delete from grants where role = $1`, r.ID)
 	tx.queue(`delete from group_roles where role = $1`, r.ID)
 	tx.queue(`delete from roles where id = $1`, r.ID)
+	return nil
 }
 
 // PutDeclaredExclusive makes a set of exclusive roles or replaces the one at its position.
@@ -346,11 +364,15 @@ func (tx *SystemTx) PutDeclaredResource(r DeclaredResource) {
 }
 
 // DropDeclaredResource takes a resource away, with everything that was given or taken away at it.
-func (tx *SystemTx) DropDeclaredResource(r DeclaredResource) {
+func (tx *SystemTx) DropDeclaredResource(ctx context.Context, r DeclaredResource, actor audit.Actor) error {
+	if err := tx.In(r.Organization).noteGone(ctx, actor, "resource", string(r.ID), "its resource is removed"); err != nil {
+		return err
+	}
 	for _, table := range []string{"grants", "group_roles", "restrictions"} {
 		tx.queue(`delete from `+table+` where organization = $1 and resource = $2`, r.Organization, r.ID)
 	}
 	tx.queue(`delete from resources where organization = $1 and id = $2`, r.Organization, r.ID)
+	return nil
 }
 
 // PutDeclaredGroup makes a local group or renames it.
@@ -368,7 +390,9 @@ func (tx *SystemTx) PutDeclaredGroup(g DeclaredGroup) {
 // for another.
 func (tx *SystemTx) DropDeclaredGroup(ctx context.Context, g DeclaredGroup, actor audit.Actor) error {
 	in := tx.In(g.Organization)
-	in.dropGroup(g.ID)
+	if err := in.dropGroup(ctx, actor, g.ID); err != nil {
+		return err
+	}
 	return in.BindGroupRoles(ctx, actor, g.ID)
 }
 
@@ -429,7 +453,9 @@ func (tx *SystemTx) DropDeclaredDirectory(ctx context.Context, d DeclaredDirecto
 		return err
 	}
 	for _, g := range groups {
-		in.dropGroup(g)
+		if err := in.dropGroup(ctx, actor, g); err != nil {
+			return err
+		}
 		if err := in.BindGroupRoles(ctx, actor, g); err != nil {
 			return err
 		}

@@ -276,7 +276,9 @@ func (tx *Tx) DeleteGroup(ctx context.Context, actor audit.Actor, group id.Group
 		return err
 	}
 	return tx.keepHolders(ctx, users, func() error {
-		tx.dropGroup(group)
+		if err := tx.dropGroup(ctx, actor, group); err != nil {
+			return err
+		}
 		tx.Record(ctx, audit.Event{
 			Actor: actor, Action: "group.deleted", TargetKind: "group", TargetID: string(group), TargetName: g.Name,
 			Before: object(map[string]any{"displayName": g.Name}), Reason: reason,

@@ -82,7 +82,10 @@ func (tx *Tx) GroupMembers(ctx context.Context, group id.Group, after string, li
 
 // dropGroup removes a group, its members and its place in other groups. The members of a group are gone with it by the
 // foreign key; what it was a member of changes and says so.
-func (tx *Tx) dropGroup(group id.Group) {
+func (tx *Tx) dropGroup(ctx context.Context, actor audit.Actor, group id.Group) error {
+	if err := tx.noteGone(ctx, actor, "group_id", string(group), "its group is deleted"); err != nil {
+		return err
+	}
 	tx.leaveGroups(string(group))
 	tx.queue(`
 		delete from grants
@@ -96,6 +99,7 @@ func (tx *Tx) dropGroup(group id.Group) {
 		delete from groups
 		where organization = $1
 			and id = $2`, tx.Organization, group)
+	return nil
 }
 
 // leaveGroups takes a member out of every group and moves their versions on, so that nobody who holds an older one is told

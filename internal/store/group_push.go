@@ -345,7 +345,9 @@ func (p *Push) DeleteGroup(ctx context.Context, group string, check Check) error
 	if err != nil {
 		return fmt.Errorf("group %s: %w", group, err)
 	}
-	p.tx.dropGroup(id.Group(group))
+	if err := p.tx.dropGroup(ctx, p.Actor, id.Group(group)); err != nil {
+		return err
+	}
 	p.record(ctx, audit.Event{
 		Action: "group.deleted", TargetKind: "group", TargetID: group, TargetName: asText(a, "displayName"), Before: res.Document,
 	})
