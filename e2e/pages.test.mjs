@@ -59,6 +59,7 @@ describe("every page", { timeout: 300_000 }, () => {
     const found = page.waitForResponse((r) => r.url().includes("/add?q=nora"));
     await page.getByLabel("Search by name or address").pressSequentially("nora");
     await found;
+    await page.screenshot({ path: path.join(out, "dialog-group-add.png") });
     await page.getByRole("dialog").getByRole("button", { name: /^Add Nora/ }).click();
     await page.getByRole("row", { name: /Nora/ }).waitFor();
     await page.getByRole("link", { name: "Give roles…" }).click();

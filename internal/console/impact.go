@@ -114,10 +114,19 @@ func (i impact) said() string {
 	case i.Changed == 0:
 		s = "Nobody gains or loses anything: other ways carry the same."
 	default:
-		s = peopleWord(i.Changed) + " of " + number(i.Seen) + " gain or lose something."
-		if i.Changed == 1 {
-			s = peopleWord(i.Changed) + " of " + number(i.Seen) + " gains or loses something."
+		does := []string{"gain", "gains"}
+		gained := slices.ContainsFunc(i.Lines, func(l impactLine) bool { return len(l.Gained) > 0 })
+		switch lost := slices.ContainsFunc(i.Lines, func(l impactLine) bool { return len(l.Lost) > 0 }); {
+		case gained && lost:
+			does = []string{"gain or lose", "gains or loses"}
+		case lost:
+			does = []string{"lose", "loses"}
 		}
+		verb := does[0]
+		if i.Changed == 1 {
+			verb = does[1]
+		}
+		s = peopleWord(i.Changed) + " of " + number(i.Seen) + " " + verb + " something."
 	}
 	if i.Seen < i.Members {
 		s += " Worked out for the first " + number(i.Seen) + " of " + number(i.Members) + " members."

@@ -201,6 +201,7 @@ func (c *Console) makeToken(w http.ResponseWriter, r *http.Request) error {
 		if err := v.fill(tx); err != nil {
 			return err
 		}
+		v.now = tx.Now() // the token is as old as its transaction
 		d, err := c.credentials(v, tx)
 		if err != nil {
 			return err
