@@ -48,13 +48,13 @@ func open(t testing.TB, db *store.DB) *house {
 	pushes := &standIn{}
 	c := &console.Console{
 		Provisioning: pushes,
-		DB: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), URL: server.URL, Reports: &page.Reports{},
+		DB:           db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), URL: server.URL, Reports: &page.Reports{},
 		From: func(*http.Request) (string, string) { return "192.0.2.7", "request-1" },
 	}
 	c.Mount(r)
 	return &house{
 		pushes: pushes,
-		t: t, db: db, url: server.URL, users: map[string]id.User{},
+		t:      t, db: db, url: server.URL, users: map[string]id.User{},
 		system: audit.Actor{Kind: audit.ActorOperator, ID: "op", Name: "Setup", Door: audit.CLI},
 	}
 }
