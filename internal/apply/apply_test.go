@@ -118,7 +118,6 @@ func TestRun_TheContractsFileLoadsAndTheSecondTimeChangesNothing(t *testing.T) {
 			"+ permission assets.read\n", "+ role owner\n", "+ exclusive roles auditor and billing-clerk\n",
 			"+ organization northwind\n", "+ resource northwind/london-1-roof\n", "+ directory token northwind/entra/main\n",
 			"+ group role northwind/London Team: asset-editor at london-1\n", "+ application energy-dashboard\n",
-			"declared, not served yet: connection fieldserv/saml (signing in by SAML)\n",
 			"declared, not served yet: application legacy-reports (SAML towards applications)\n",
 			"declared, not served yet: provider relationship fieldserv -> northwind (acting as a provider)\n",
 			" to add, 0 to change, 0 to remove\n",

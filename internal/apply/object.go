@@ -12,7 +12,6 @@ import (
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
-	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -124,10 +123,7 @@ func objects(d *store.Declared) []object {
 	}
 	for _, r := range d.Roles {
 		add(roleKind, "", string(r.ID), string(r.ID),
-			queued(r, (*store.SystemTx).PutDeclaredRole),
-			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
-				return tx.DropDeclaredRole(ctx, r, actor)
-			},
+			queued(r, (*store.SystemTx).PutDeclaredRole), queued(r, (*store.SystemTx).DropDeclaredRole),
 			append(flatten(r.Role), field{name: "name", value: r.Name}, position(r.Position))...)
 	}
 	for _, e := range d.Exclusive {
@@ -146,10 +142,7 @@ func objects(d *store.Declared) []object {
 			parent = id.Resource(r.Organization)
 		}
 		add(resourceKind, r.Organization, string(r.ID), string(r.ID),
-			queued(r, (*store.SystemTx).PutDeclaredResource),
-			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
-				return tx.DropDeclaredResource(ctx, r, actor)
-			},
+			queued(r, (*store.SystemTx).PutDeclaredResource), queued(r, (*store.SystemTx).DropDeclaredResource),
 			field{name: "name", value: r.Name}, field{name: "type", value: r.Type}, field{name: "parent", value: string(parent)},
 			position(r.Position))
 	}
@@ -180,13 +173,10 @@ func objects(d *store.Declared) []object {
 			field{name: "jwks_uri", value: c.KeysURL})
 	}
 	for _, c := range d.Connections {
-		o := add(connectionKind, c.Organization, string(c.ID), string(c.ID),
+		add(connectionKind, c.Organization, string(c.ID), string(c.ID),
 			queued(c, (*store.SystemTx).PutDeclaredConnection), queued(c, (*store.SystemTx).DropDeclaredConnection),
 			append(flatten(c.Settings), field{name: "name", value: c.Name}, field{name: "protocol", value: string(c.Protocol)},
 				field{name: "directory", value: string(c.Directory)})...)
-		if c.Protocol == connection.SAML {
-			o.unserv = "signing in by SAML"
-		}
 	}
 	for _, m := range d.Domains {
 		add(domainKind, "", m.Domain, m.Domain,

@@ -97,12 +97,10 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body map[s
 // would look like a mistyped address.
 func mountUnserved(r chi.Router, log *slog.Logger) {
 	for pattern, said := range map[string]string{
-		"/saml/idp/metadata":                        "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
-		"/sso/{organization}/{connection}/metadata": "Signing in by SAML is not served yet. The connection is stored and waits for it; OpenID Connect works now.",
-		"/sso/{organization}/{connection}/acs":      "Signing in by SAML is not served yet. The connection is stored and waits for it; OpenID Connect works now.",
-		"/access/v1/evaluation":                     "The decision endpoint is not served yet. Roles and grants are in the tokens.",
-		"/access/v1/evaluations":                    "The decision endpoint is not served yet. Roles and grants are in the tokens.",
-		"/.well-known/authzen-configuration":        "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/saml/idp/metadata":                 "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
+		"/access/v1/evaluation":              "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/access/v1/evaluations":             "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/.well-known/authzen-configuration": "The decision endpoint is not served yet. Roles and grants are in the tokens.",
 	} {
 		r.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			refuse(w, r, log, failure{status: http.StatusNotImplemented, title: "Not served yet", said: said})

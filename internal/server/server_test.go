@@ -73,8 +73,6 @@ func TestServer_WhatIsNotServedYetSaysSoInItsProtocol(t *testing.T) {
 	s := node(t, storetest.Open(t, storetest.SQLite), io.Discard)
 	for target, contentType := range map[string]string{
 		"GET /saml/idp/metadata":                 "text/html",
-		"GET /sso/northwind/corp/metadata":       "text/html",
-		"POST /sso/northwind/corp/acs":           "text/html",
 		"POST /access/v1/evaluation":             "application/problem+json",
 		"POST /access/v1/evaluations":            "application/problem+json",
 		"GET /.well-known/authzen-configuration": "application/problem+json",

@@ -25,7 +25,7 @@ import (
 // verifierPlace binds a sealed PKCE verifier to its attempt.
 func verifierPlace(attempt id.Attempt) string { return "attempt/" + string(attempt) }
 
-// send keeps state, nonce and verifier on the attempt and sends the browser to the provider.
+// send keeps on the attempt what the answer will be judged by and sends the browser to the provider.
 func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Attempt, hints session.Hints, at stop, fromForm bool) {
 	ctx := r.Context()
 	var way store.SignInConnection
@@ -33,32 +33,25 @@ func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Atte
 		way, err = tx.SignInConnection(ctx, at.connection)
 		return err
 	})
-	if err == nil && way.Protocol != connection.OIDC {
-		err = refuse(CodeNotServed, "")
-	}
-	var m metadata
-	if err == nil {
-		m, err = f.upstream.discover(ctx, way.Connection)
+	var to string
+	var away store.Away
+	switch {
+	case err != nil:
+	case way.Protocol == connection.SAML:
+		to, away, err = f.askSAML(ctx, way.Connection, attempt, hints)
+	default:
+		to, away, err = f.askOpenID(ctx, way.Connection, attempt, hints)
 	}
 	if err != nil {
 		f.fail(w, r, at, err)
 		return
 	}
-	state, nonce, verifier := seal.Handle(), seal.Handle(), seal.Handle()
+	away.Organization, away.Connection = at.organization, at.connection
 	err = f.DB.System().Write(ctx, func(tx *store.SystemTx) error {
-		return tx.SendAttempt(ctx, attempt.ID, attempt.Browser, store.Away{
-			Organization: at.organization, Connection: at.connection,
-			StateHash: seal.Fingerprint(state), Nonce: nonce,
-			Verifier: f.DB.Keys.Seal(verifierPlace(attempt.ID), []byte(verifier)),
-		})
+		return tx.SendAttempt(ctx, attempt.ID, attempt.Browser, away)
 	})
 	if err != nil {
 		f.fail(w, r, at, err)
-		return
-	}
-	to, err := f.authorizeURL(way.Connection, m, hints, state, nonce, verifier)
-	if err != nil {
-		f.fail(w, r, at, refuse(CodeProvider, "authorization_endpoint is not a URL"))
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -70,6 +63,24 @@ func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Atte
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// askOpenID makes an authorization request: where to, and the state, nonce and verifier to keep.
+func (f *flow) askOpenID(
+	ctx context.Context, c connection.Connection, attempt session.Attempt, hints session.Hints,
+) (string, store.Away, error) {
+	m, err := f.upstream.discover(ctx, c)
+	if err != nil {
+		return "", store.Away{}, err
+	}
+	state, nonce, verifier := seal.Handle(), seal.Handle(), seal.Handle()
+	to, err := f.authorizeURL(c, m, hints, state, nonce, verifier)
+	if err != nil {
+		return "", store.Away{}, refuse(CodeProvider, "authorization_endpoint is not a URL")
+	}
+	return to, store.Away{
+		StateHash: seal.Fingerprint(state), Nonce: nonce, Verifier: f.DB.Keys.Seal(verifierPlace(attempt.ID), []byte(verifier)),
+	}, nil
 }
 
 func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.Hints, state, nonce, verifier string) (string, error) {
@@ -109,20 +120,18 @@ func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.H
 // maxCallback bounds the query of a callback; codes of a few kilobytes exist (Entra).
 const maxCallback = 16 << 10
 
-// callback serves what the provider sends back through the browser.
-func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
+// answered finds the connection that an answer has come for. It is the one of the address: who the answer says it is from
+// counts only against that. Addresses from which answers come that fit nothing are slowed down.
+func (f *flow) answered(w http.ResponseWriter, r *http.Request, speaks connection.Protocol) (way store.SignInConnection, at stop, ok bool) {
 	ctx := r.Context()
-	at := stop{organization: id.Organization(r.PathValue("organization")), connection: id.Connection(r.PathValue("connection"))}
-	ip, _ := f.From(r)
-	stray := "signin/stray/" + ip
-	hits, err := f.DB.Hits(ctx, stray, time.Minute)
+	at = stop{organization: id.Organization(r.PathValue("organization")), connection: id.Connection(r.PathValue("connection"))}
+	hits, err := f.DB.Hits(ctx, f.strayName(r), time.Minute)
 	if err != nil || !f.within(w, r, hits, strayPerMinute-1) {
 		if err != nil {
 			f.fail(w, r, stop{recorded: true}, err)
 		}
-		return
+		return way, at, false
 	}
-	var way store.SignInConnection
 	if !id.Declared(string(at.organization)) || !id.Declared(string(at.connection)) {
 		err = refuse(connection.CodeUnknownConnection, "")
 	} else {
@@ -131,19 +140,39 @@ func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
 			return err
 		})
 	}
-	if err == nil && way.Protocol != connection.OIDC {
+	if err == nil && way.Protocol != speaks {
 		err = refuse(connection.CodeUnknownConnection, "")
 	}
 	if err != nil {
-		if _, counted := f.DB.Hit(ctx, stray, time.Minute); counted != nil {
-			err = errors.Join(err, counted)
-		}
 		// Nothing is known of such a connection: the event is the installation's.
 		at.organization, at.connection = "", ""
-		f.fail(w, r, at, err)
-		return
+		f.fail(w, r, at, f.stray(r, err))
+		return way, at, false
 	}
 	at.name = way.OrganizationName
+	return way, at, true
+}
+
+func (f *flow) strayName(r *http.Request) string {
+	ip, _ := f.From(r)
+	return "signin/stray/" + ip
+}
+
+// stray counts an answer that fits no attempt.
+func (f *flow) stray(r *http.Request, err error) error {
+	if _, counted := f.DB.Hit(r.Context(), f.strayName(r), time.Minute); counted != nil {
+		return errors.Join(err, counted)
+	}
+	return err
+}
+
+// callback serves what an OpenID Provider sends back through the browser.
+func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	way, at, ok := f.answered(w, r, connection.OIDC)
+	if !ok {
+		return
+	}
 	answer, err := readAnswer(r.URL.RawQuery)
 	var attempt session.Attempt
 	var away store.Away
@@ -154,14 +183,16 @@ func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err != nil {
-		if _, counted := f.DB.Hit(ctx, stray, time.Minute); counted != nil {
-			err = errors.Join(err, counted)
-		}
-		f.fail(w, r, at, err)
+		f.fail(w, r, at, f.stray(r, err))
 		return
 	}
 	at.attempt = attempt.ID
 	landed, err := f.land(r, way, attempt, away, answer)
+	f.finish(w, r, at, landed, err)
+}
+
+// finish gives the browser its session and sends it on, or tells why there is none.
+func (f *flow) finish(w http.ResponseWriter, r *http.Request, at stop, landed landing, err error) {
 	if err != nil {
 		var found *found
 		if errors.As(err, &found) {
@@ -315,6 +346,9 @@ func (f *flow) enter(
 				return err
 			}
 			lasts = self.Settings.Session.Lifetime()
+			if !who.until.IsZero() {
+				lasts = min(lasts, who.until.Sub(tx.Now()))
+			}
 			finding, err := f.find(ctx, tx, c, who, actor)
 			if err != nil {
 				return err

@@ -23,6 +23,7 @@ type arrival struct {
 	givenName  string
 	familyName string
 	authTime   time.Time // zero: the provider did not say
+	until      time.Time // the session ends by then; zero: the provider sets no end
 	acr        string
 	amr        []string
 	sid        string

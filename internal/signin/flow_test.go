@@ -411,7 +411,7 @@ func TestHomeRealm_SeveralConnectionsAreAChoice(t *testing.T) {
 			t.Errorf("the hint leads to %q", to)
 		}
 		for target, code := range map[string]string{
-			"/signin?organization=southwind&connection=adfs":                  "not-served",
+			"/signin?organization=southwind&connection=adfs":                  "provider-error", // its metadata is none
 			"/signin?organization=northwind&connection=adfs":                  "unknown-connection",
 			"/signin?organization=nowhere":                                    "unknown-organization",
 			"/signin?organization=southwind&login_hint=ann@northwind.example": "other-organization",

@@ -17,7 +17,7 @@ const (
 	CodeDenied      connection.Code = "provider-denied"      // the provider turned the person away
 	CodeToken       connection.Code = "token-refused"        // the ID token proves nothing
 	CodeIssuer      connection.Code = "issuer-mismatch"      // the answer is another provider's
-	CodeNotServed   connection.Code = "not-served"           // declared, not served yet
+	CodeUnasked     connection.Code = "not-asked-for"        // the provider sent somebody whom we had not sent there
 	CodeUnknownMail connection.Code = "no-way-found"         // no organization signs in with that domain
 	CodeInternal    connection.Code = "internal"             // our own fault
 )
@@ -101,7 +101,7 @@ var wordsOf = map[connection.Code]words{
 	CodeDenied:      {http.StatusForbidden, "Your identity provider turned you away", "It did not sign you in to %s.", "Try again. If it stays, your IT department can see why, and may have to assign this application to you.", true},
 	CodeToken:       {http.StatusForbidden, "The sign-in could not be verified", "What your identity provider sent does not prove who you are to %s.", "Try again. If it stays, send the text below to your administrator.", true},
 	CodeIssuer:      {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
-	CodeNotServed:   {http.StatusNotImplemented, "This way to sign in is not served yet", "%s has declared a sign-in by SAML; this release serves OpenID Connect.", askAdministrator, false},
+	CodeUnasked:     {http.StatusForbidden, "This sign-in did not begin here", "Your identity provider sent you without being asked. Such a sign-in could be somebody else's, so it is not taken.", "Open the application you want to use, or this site, and sign in from there.", false},
 	CodeUnknownMail: {http.StatusNotFound, "No way to sign in was found", "Nobody here signs in with an address of that domain.", "Check the address for slips, or start from the application you want to use.", true},
 	CodeInternal:    {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
 }

@@ -13,7 +13,7 @@ import (
 func TestWords_EveryCodeHasThem(t *testing.T) {
 	t.Parallel()
 	codes := append([]connection.Code{
-		CodeAttempt, CodeProvider, CodeUnreachable, CodeDenied, CodeToken, CodeIssuer, CodeNotServed, CodeUnknownMail, CodeInternal,
+		CodeAttempt, CodeProvider, CodeUnreachable, CodeDenied, CodeToken, CodeIssuer, CodeUnasked, CodeUnknownMail, CodeInternal,
 	}, connection.Codes...)
 	for _, code := range codes {
 		w, ok := wordsOf[code]

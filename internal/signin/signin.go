@@ -1,5 +1,5 @@
 // Package signin brings people in: it finds out where a person signs in, sends them there, judges what comes back, and makes
-// the session. It is an OpenID relying party towards each organization's own provider.
+// the session. It is an OpenID relying party, or a SAML service provider, towards each organization's own provider.
 //
 // The flow is a state machine whose state is the attempt's row (package session has its table); each step below reads it, does
 // one thing and returns to a redirect, so any node may serve the next step.
@@ -12,6 +12,11 @@
 //	POST /signin                                the same with the address a person typed
 //	GET  /sso/{organization}/{connection}/      spends the state, redeems the code, verifies the ID token, finds the
 //	     callback                               person, makes the session: all rows in one transaction
+//	POST /sso/{organization}/{connection}/acs   spends the handle, judges a SAML response, parks what it says
+//	GET  /sso/{organization}/{connection}/      the same browser's next step: finds the person and makes the session
+//	     landed
+//	GET  /sso/{organization}/{connection}/      our metadata as that connection's SAML service provider
+//	     metadata
 //	GET  /signin/no-access                      tells who has no access at all where they are and whom to ask
 //	POST /signin/no-access                      keeps their note for the administrators
 //
@@ -58,7 +63,8 @@ type Router interface {
 
 // Mount adds the routes.
 func (s *SignIn) Mount(r Router) {
-	f := &flow{SignIn: s, upstream: newUpstream(s.DB, s.Guard, s.Log), cookies: session.For(s.URL)}
+	up := newUpstream(s.DB, s.Guard, s.Log)
+	f := &flow{SignIn: s, upstream: up, saml: &service{upstream: up, url: s.URL}, cookies: session.For(s.URL)}
 	for _, route := range []struct {
 		method, pattern string
 		serve           http.HandlerFunc
@@ -68,14 +74,19 @@ func (s *SignIn) Mount(r Router) {
 		{http.MethodGet, "/signin/no-access", f.noAccess},
 		{http.MethodPost, "/signin/no-access", f.note},
 		{http.MethodGet, "/sso/{organization}/{connection}/callback", f.callback},
+		{http.MethodGet, "/sso/{organization}/{connection}/landed", f.landed},
+		{http.MethodGet, "/sso/{organization}/{connection}/metadata", f.metadata},
 	} {
 		r.Method(route.method, route.pattern, page.Headers(f.sameOrigin(route.serve)))
 	}
+	// The provider's page posts here, so what stops forms of other sites must not stand before it. It gives nobody a session.
+	r.Method(http.MethodPost, "/sso/{organization}/{connection}/acs", page.Headers(http.HandlerFunc(f.acs)))
 }
 
 type flow struct {
 	*SignIn
 	upstream *upstream
+	saml     *service
 	cookies  session.Cookies
 }
 

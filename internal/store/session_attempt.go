@@ -75,15 +75,19 @@ func (tx *SystemTx) SendAttempt(ctx context.Context, attempt id.Attempt, browser
 // TakeAttempt spends the state of a callback: once, by the browser that was sent, at the connection it was sent to. Another
 // browser's try spends nothing (it must not be able to burn a stranger's sign-in).
 func (tx *Tx) TakeAttempt(ctx context.Context, connection id.Connection, stateHash, browser string) (sessions.Attempt, Away, error) {
+	return tx.takeAttempt(ctx, connection, stateHash, ` and browser_hash = $5`, browser)
+}
+
+func (tx *Tx) takeAttempt(ctx context.Context, connection id.Connection, stateHash, whose string, browser ...any) (sessions.Attempt, Away, error) {
 	var away Away
 	var a sessions.Attempt
 	// The row is read before it is emptied: returning gives new values only.
 	err := tx.queryRow(ctx, `
 		select `+attemptColumns+`, nonce, verifier
 		from attempts
-		where state_hash = $1 and browser_hash = $2 and organization = $3 and connection = $4 and finished is null
-			and session_id is null and expires > $5`+tx.d.forUpdate(),
-		stateHash, browser, tx.Organization, connection, micros(tx.now)).
+		where state_hash = $1 and organization = $2 and connection = $3 and finished is null and session_id is null
+			and expires > $4`+whose+tx.d.forUpdate(),
+		append([]any{stateHash, tx.Organization, connection, micros(tx.now)}, browser...)...).
 		Scan(&a.ID, &a.Browser, orEmpty(&a.Organization), orEmpty(&a.Connection), &a.Purpose, rawJSON(&a.Request),
 			orEmpty(&a.Session), at(&a.Created), at(&a.Expires), orEmpty(&away.Nonce), orEmpty(&away.Verifier))
 	if errors.Is(err, errNoRows) {
