@@ -18,7 +18,7 @@ const DefaultPatience = 10 * time.Second
 // directory; when that takes too long it is refused as RFC 7644 section 3.12 has it, since the same request would fare no
 // better a second time and a 503 would have it sent again.
 func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*scim.Page, error) {
-	if q.Filter == nil && q.SortBy == nil {
+	if q.SortBy == nil && (q.Filter == nil || pointed(q.Filter.Expr)) {
 		return p.list(ctx, rt, q)
 	}
 	patience := p.Patience

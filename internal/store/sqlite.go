@@ -439,8 +439,10 @@ func (s *sqliteSession) fail(err error) error {
 }
 
 // statementContext keeps the writer's statements from being interrupted: an interrupted insert rolls back the whole batch.
+// A reading statement is interrupted where its caller has set it a time. To listen for anything less takes two goroutines
+// a statement, and with their wake-ups more than to read a row: who leaves meanwhile is noticed behind the closure.
 func (s *sqliteSession) statementContext(ctx context.Context) context.Context {
-	if s.write {
+	if _, bounded := ctx.Deadline(); s.write || !bounded {
 		return context.WithoutCancel(ctx)
 	}
 	return ctx
