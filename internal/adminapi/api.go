@@ -53,7 +53,7 @@ func (a *API) Mount(r chi.Router) {
 		api := humachi.New(r, config)
 		api.UseMiddleware(a.authenticate)
 		for _, register := range []func(huma.API){
-			a.organizations, a.directories, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
+			a.organizations, a.directories, a.drift, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
 		} {
 			register(api)
 		}

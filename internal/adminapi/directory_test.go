@@ -56,3 +56,22 @@ func TestWave_IsShownReleasedAndUndone(t *testing.T) {
 		c.want(409, "POST", wave+"/release", "")
 	})
 }
+
+func TestDrift_IsAPagedListOfOneKind(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		c.person("northwind", "max")
+		drift := northwind + "/directories/entra/drift"
+		all := c.want(200, "GET", drift+"?kind=manual", "")["items"].([]any)
+		page := c.want(200, "GET", drift+"?kind=manual&limit=1", "")
+		if len(all) < 2 || len(page["items"].([]any)) != 1 || page["next"] == nil {
+			t.Fatalf("got %d, then %v", len(all), page)
+		}
+		rest := c.want(200, "GET", drift+"?kind=manual&cursor="+page["next"].(string), "")["items"].([]any)
+		if len(rest) != len(all)-1 {
+			t.Errorf("got %d behind the first of %d", len(rest), len(all))
+		}
+		c.want(422, "GET", drift+"?kind=weird", "")
+		c.want(404, "GET", northwind+"/directories/nobody/drift", "")
+	})
+}
