@@ -123,7 +123,10 @@ func objects(d *store.Declared) []object {
 	}
 	for _, r := range d.Roles {
 		add(roleKind, "", string(r.ID), string(r.ID),
-			queued(r, (*store.SystemTx).PutDeclaredRole), queued(r, (*store.SystemTx).DropDeclaredRole),
+			queued(r, (*store.SystemTx).PutDeclaredRole),
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.DropDeclaredRole(ctx, r, actor)
+			},
 			append(flatten(r.Role), field{name: "name", value: r.Name}, position(r.Position))...)
 	}
 	for _, e := range d.Exclusive {
@@ -142,7 +145,10 @@ func objects(d *store.Declared) []object {
 			parent = id.Resource(r.Organization)
 		}
 		add(resourceKind, r.Organization, string(r.ID), string(r.ID),
-			queued(r, (*store.SystemTx).PutDeclaredResource), queued(r, (*store.SystemTx).DropDeclaredResource),
+			queued(r, (*store.SystemTx).PutDeclaredResource),
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.DropDeclaredResource(ctx, r, actor)
+			},
 			field{name: "name", value: r.Name}, field{name: "type", value: r.Type}, field{name: "parent", value: string(parent)},
 			position(r.Position))
 	}
