@@ -311,7 +311,12 @@ func (s *postgresServer) reset(template *template, name string) error {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	// What is left of a test that crashed may still hold rows.
-	_, err = conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()", name)
+	_, err = conn.Exec(ctx, `
+		select pg_terminate_backend(pid)
+		from pg_stat_activity
+		where datname = $1
+			and pid <> pg_backend_pid()
+			and backend_type = 'client backend'`, name) // autovacuum belongs to the superuser, and is in nobody's way
 	if err != nil {
 		return err
 	}
