@@ -10,7 +10,7 @@ import { until } from "./lib/vestibule.mjs";
 
 const out = path.resolve(import.meta.dirname, "out");
 
-describe("every page", { timeout: 300_000 }, () => {
+describe("every page", { timeout: 600_000 }, () => {
   let here, browser, operator, ann, nora, london, pushed, refused, crew;
   before(async () => {
     mkdirSync(out, { recursive: true });
