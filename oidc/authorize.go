@@ -270,7 +270,6 @@ func sameLoopback(registered, uri string) bool {
 			return "", "", false
 		}
 		authority, rest := s[:at], s[at:]
-		host = authority
 		if h, port, err := net.SplitHostPort(authority); err == nil {
 			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 				return "", "", false

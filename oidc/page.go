@@ -121,7 +121,7 @@ func (p *Provider) signedOut(w http.ResponseWriter, r *http.Request, location st
 	if location != "" {
 		w.Header().Set("Refresh", "0; url="+location)
 		data.Message = "You are being taken back to the application."
-		data.Link = template.URL(location) //nolint:gosec // registered by the operator, compared byte for byte
+		data.Link = template.URL(location)
 	}
 	p.render(w, r, http.StatusOK, "message", plainPolicy, data)
 }
@@ -152,7 +152,7 @@ func (p *Provider) formPost(w http.ResponseWriter, r *http.Request, uri string, 
 	}
 	policy := "script-src 'sha256-" + submitHash + "'; form-action " + originOf(uri)
 	p.render(w, r, http.StatusOK, "form_post", policy, pageData{
-		Action: template.URL(uri), //nolint:gosec // registered by the operator, compared byte for byte
+		Action: template.URL(uri),
 		Fields: fields,
 	})
 }

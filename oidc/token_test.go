@@ -246,8 +246,7 @@ func TestUserinfo_103_106_OnlyATokenInForce(t *testing.T) {
 		"ID token": got["id_token"].(string), "truncated": access[:len(access)-1], "extended": access + "x",
 		"refresh token": got["refresh_token"].(string), "nonsense": "x",
 	} {
-		rec := w.get("/userinfo", nil)
-		rec = w.do(func() *http.Request {
+		rec := w.do(func() *http.Request {
 			r := httptest.NewRequest(http.MethodGet, "/userinfo", nil)
 			r.Header.Set("Authorization", "Bearer "+token)
 			return r

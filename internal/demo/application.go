@@ -68,7 +68,7 @@ func (a *application) visit(rw http.ResponseWriter, r *http.Request) (v *visit, 
 	handle := seal.Handle()
 	v = &visit{}
 	a.sessions[handle] = v
-	http.SetCookie(rw, &http.Cookie{Name: visitCookie, Value: handle, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // the demo is on http
+	http.SetCookie(rw, &http.Cookie{Name: visitCookie, Value: handle, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	return v, a.mu.Unlock
 }
 

@@ -70,14 +70,14 @@ var (
 // directory makes the people and groups of a run.
 func directory(o Options) ([]*person, []*group) {
 	// Reproducible on purpose: the same seed is the same directory.
-	random := rand.New(rand.NewPCG(o.Seed, 0x5eed)) //nolint:gosec
+	random := rand.New(rand.NewPCG(o.Seed, 0x5eed))
 	domain := fmt.Sprintf("simulate-%d.example", o.Seed)
 	people := make([]*person, o.Users)
 	for i := range people {
 		g, f := givenNames[random.IntN(len(givenNames))], familyNames[random.IntN(len(familyNames))]
 		login := fmt.Sprintf("%s.%s.%04d@%s", g[1], f[1], i+1, domain)
 		people[i] = &person{
-			n: i, external: fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(o.Seed), i+1), active: true, //nolint:gosec // a label
+			n: i, external: fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(o.Seed), i+1), active: true,
 			attributes: map[string]string{
 				userName: login, givenName: g[0], familyName: f[0], display: g[0] + " " + f[0], email: login,
 				title: titles[random.IntN(len(titles))],
@@ -86,7 +86,7 @@ func directory(o Options) ([]*person, []*group) {
 	}
 	groups := make([]*group, o.Groups)
 	for i := range groups {
-		groups[i] = &group{n: i, name: fmt.Sprintf("Simulated group %d of %d", i+1, o.Seed), external: fmt.Sprintf("%08x-0000-4000-9000-%012x", uint32(o.Seed), i+1), members: map[string]bool{}} //nolint:gosec // a label
+		groups[i] = &group{n: i, name: fmt.Sprintf("Simulated group %d of %d", i+1, o.Seed), external: fmt.Sprintf("%08x-0000-4000-9000-%012x", uint32(o.Seed), i+1), members: map[string]bool{}}
 	}
 	return people, groups
 }

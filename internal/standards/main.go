@@ -32,7 +32,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil { //nolint:gosec // a page of the documentation
+	if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
 		log.Fatal(err)
 	}
 }

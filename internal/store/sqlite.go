@@ -457,7 +457,7 @@ func (s *sqliteSession) query(ctx context.Context, text string, args []any) (row
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	r, err := st.QueryContext(ctx, args...)
+	r, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // whoever reads the rows asks them, as of any rows
 	if err != nil {
 		return nil, s.fail(err)
 	}

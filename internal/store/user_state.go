@@ -286,12 +286,12 @@ func (tx *Tx) recordsOf(ctx context.Context, user id.User) ([]bool, error) {
 // seatFree reports whether one more user may be active. Whoever asks about a limit waits for whoever asked before, so that
 // two do not take the last seat.
 func (tx *Tx) seatFree(ctx context.Context) (bool, error) {
-	limit, used, err := tx.seats(ctx)
+	limit, _, err := tx.seats(ctx)
 	if err != nil || limit == 0 {
 		return err == nil, err
 	}
 	tx.Lock(ctx, "seats")
-	limit, used, err = tx.seats(ctx)
+	limit, used, err := tx.seats(ctx)
 	return used < limit, err
 }
 

@@ -11,10 +11,10 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	_ "crypto/md5" //nolint:gosec // what must be refused has to be made
+	_ "crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" //nolint:gosec // likewise
+	_ "crypto/sha1"
 	_ "crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
