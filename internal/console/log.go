@@ -245,12 +245,6 @@ func (c *Console) operatorLog(w http.ResponseWriter, r *http.Request) error {
 	return page.Render(w, r, http.StatusOK, installationLogPage(l))
 }
 
-// csvHeader names the columns of the export.
-var csvHeader = []string{
-	"time", "actor_kind", "actor_id", "actor_name", "action", "target_kind", "target_id", "target_name", "user", "outcome", "code",
-	"reason", "ip", "door", "request", "before", "after",
-}
-
 // logCSV writes the log, as exactly the filter of the page shows it, while it is read: years fit through.
 func (c *Console) logCSV(w http.ResponseWriter, r *http.Request) error {
 	v, err := c.visit(w, r, "audit", "")
@@ -275,38 +269,17 @@ func (c *Console) logCSV(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Disposition", `attachment; filename="`+string(org)+`-audit-`+v.now.UTC().Format(time.DateOnly)+`.csv"`)
 	h.Set("Cache-Control", "no-store")
 	out := csv.NewWriter(w)
-	_ = out.Write(csvHeader) // an error of the writer is kept and seen at the end
+	_ = out.Write(audit.CSVHeader) // an error of the writer is kept and seen at the end
 	for e, err := range c.DB.EachEvent(v.ctx, org, filter) {
 		if err != nil {
 			// The answer has begun: cutting the connection is the only way left to say that it is not whole.
 			c.Log.ErrorContext(v.ctx, "audit export broke off", "organization", org, "error", err)
 			panic(http.ErrAbortHandler)
 		}
-		if out.Write(csvRow(e)) != nil {
+		if out.Write(audit.CSVRow(e)) != nil {
 			return nil // the reader went away
 		}
 	}
 	out.Flush()
 	return nil
-}
-
-func csvRow(e audit.Event) []string {
-	row := []string{
-		time.UnixMicro(e.At).UTC().Format("2006-01-02T15:04:05.000000Z"), string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Action,
-		e.TargetKind, e.TargetID, e.TargetName, string(e.User), e.Outcome, e.Code, e.Reason, e.Actor.IP, string(e.Actor.Door),
-		e.Actor.Request, string(e.Before), string(e.After),
-	}
-	for i := range row {
-		row[i] = neutral(row[i])
-	}
-	return row
-}
-
-// neutral keeps a spreadsheet from running what a stranger wrote (CSV injection): a display name such as
-// =HYPERLINK(...) would be a formula there. A leading apostrophe makes it text.
-func neutral(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
