@@ -30,7 +30,7 @@ var floors = map[string]int{
 	"internal/session": 2, "internal/audit": 2, "internal/outbox": 2,
 
 	"internal/fault": 1, "internal/id": 1, "internal/seal": 1, "internal/config": 1, "internal/netguard": 1, "internal/page": 1,
-	"internal/saml": 1,
+	"internal/saml": 1, "internal/mail": 1,
 
 	"scim": 0, "oidc": 0, "migrations": 0, // these know nothing of ours at all
 }
@@ -56,6 +56,7 @@ var leaks = map[string][]string{
 	"github.com/alecthomas/kong":        {"cmd/vestibule", "internal/config"},
 	"github.com/prometheus":             {"internal/server"},
 	"github.com/a-h/templ":              {"internal/page", "internal/console", "internal/signin"},
+	"github.com/wneessen/go-mail":       {"internal/mail"},
 	"golang.org/x/crypto/argon2":        {"internal/console"},
 	"github.com/go-chi/chi":             {"internal/server", "internal/console", "internal/signin", "internal/provisioning", "internal/issuing", "internal/adminapi", "scim", "oidc"},
 	module + "internal/store/storetest": {},

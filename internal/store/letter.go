@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/outbox"
+)
+
+// PostLetter writes a letter out and puts it into the outbox; it goes out once this transaction is committed. Organization
+// is filled in where Data does not name it. The whole letter lies sealed until it has been taken, and is forgotten then,
+// since its link may be a credential.
+func (tx *Tx) PostLetter(ctx context.Context, l mail.Letter) (id.Delivery, error) {
+	if _, named := l.Data["Organization"]; !named {
+		self, err := tx.Self(ctx)
+		if err != nil {
+			return "", err
+		}
+		data := map[string]any{"Organization": self.Name}
+		for k, v := range l.Data {
+			data[k] = v
+		}
+		l.Data = data
+	}
+	return tx.postLetter(tx.Organization, l)
+}
+
+// PostLetter posts a letter of the installation.
+func (tx *SystemTx) PostLetter(_ context.Context, l mail.Letter) (id.Delivery, error) {
+	return tx.postLetter("", l)
+}
+
+// letterPayload is a letter as it lies in the outbox. What it is about stands open, for lists; what it says is sealed.
+type letterPayload struct {
+	Template mail.Template `json:"template"`
+	Sealed   string        `json:"sealed"`
+}
+
+func (w *work) postLetter(org id.Organization, l mail.Letter) (id.Delivery, error) {
+	m, err := l.Write()
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	d := outbox.Delivery{ID: id.New[id.Delivery](), Kind: outbox.Mail, Destination: m.To.Email}
+	d.Payload, err = json.Marshal(letterPayload{m.Template, w.db.Keys.Seal(letterPlace(d.ID), text)})
+	if err != nil {
+		return "", err
+	}
+	return w.post(org, d), nil
+}
+
+func letterPlace(d id.Delivery) string { return "outbox/" + string(d) }
+
+// Letter opens the letter of a delivery of the kind mail.
+func (db *DB) Letter(d outbox.Delivery) (mail.Message, error) {
+	var p letterPayload
+	var m mail.Message
+	if err := json.Unmarshal(d.Payload, &p); err != nil {
+		return m, fmt.Errorf("read the letter %s: %w", d.ID, err)
+	}
+	text, err := db.Keys.Open(letterPlace(d.ID), p.Sealed)
+	if err != nil {
+		return m, fmt.Errorf("open the letter %s: %w", d.ID, err)
+	}
+	return m, json.Unmarshal(text, &m)
+}
