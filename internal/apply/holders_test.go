@@ -77,6 +77,30 @@ func TestRun_TheLastHolderIsKept(t *testing.T) {
 	})
 }
 
+// A directory that gave the only owner may not lose the right to: a leaver is let go, a file is asked to think again.
+func TestRun_TheLastHolderByADirectoryIsKept(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		accepting := strings.Replace(mapped, `    connections:`, `    directories:
+      - {id: hr, name: HR, dialect: rfc, roles: {accept: [owner]}}
+    connections:`, 1)
+		mustRun(t, db, apply.Options{}, getenv(), file(t, "full.yaml", accepting))
+		user := arrive(t, db, "Others")
+		if err := db.Write(t.Context(), "o", func(tx *store.Tx) error {
+			_, err := tx.Give(t.Context(), audit.Actor{Kind: audit.ActorOperator, ID: "hr", Door: audit.CLI}, store.Grant{
+				User: user, Role: "owner", Resource: "o", Source: access.SCIM,
+			})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := run(db, apply.Options{}, getenv(), file(t, "narrow.yaml", strings.Replace(accepting, "accept: [owner]", "accept: [clerk]", 1)))
+		if f := fault.As(err); f == nil || f.Code != access.CodeLast {
+			t.Fatalf("the only owner lost the role: %v", err)
+		}
+	})
+}
+
 // Roles that exclude each other from now on are parked where somebody holds both, and stand in the list.
 func TestRun_RolesThatExcludeFromNowOnAreListed(t *testing.T) {
 	t.Parallel()

@@ -154,7 +154,10 @@ func objects(d *store.Declared) []object {
 	}
 	for _, r := range d.Directories {
 		add(directoryKind, r.Organization, string(r.ID), string(r.ID),
-			queued(r, (*store.SystemTx).PutDeclaredDirectory),
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				tx.PutDeclaredDirectory(r)
+				return tx.WithdrawRoles(ctx, r, actor)
+			},
 			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
 				return tx.DropDeclaredDirectory(ctx, r, actor)
 			},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -28,9 +29,13 @@ func (w *world) accepting(roles ...string) {
 		}
 		tx.PutDeclaredResource(store.DeclaredResource{Organization: "northwind", Resource: access.Resource{ID: "london-1", Type: "site", Name: "London 1", Parent: ""}})
 		for _, d := range []struct{ id, dialect string }{{"plain", "rfc"}, {"entra", "entra"}} {
-			tx.PutDeclaredDirectory(store.DeclaredDirectory{
+			declared := store.DeclaredDirectory{
 				Organization: "northwind", ID: id.Directory(d.id), Name: d.id, Dialect: d.dialect, Key: directory.KeyExternalID, Settings: s,
-			})
+			}
+			tx.PutDeclaredDirectory(declared)
+			if err := tx.WithdrawRoles(context.Background(), declared, audit.Actor{Kind: audit.ActorOperator, Door: audit.Apply}); err != nil {
+				return err
+			}
 		}
 		tx.Bump(context.Background(), "configuration")
 		tx.In("northwind").BumpOrganization(context.Background())
@@ -82,6 +87,9 @@ func TestRoles_WhatADirectoryMayGiveBecomesGrants(t *testing.T) {
 		// What the setting names no longer, the directory has not given.
 		w.accepting("editor@london-1")
 		w.wantHolds(ann, "editor@northwind manual")
+		if e := w.events()[0]; e.Action != "grant.revoked" || e.User != id.User(ann) || e.Reason != "plain may no longer give it." {
+			t.Errorf("the role that went leaves no event of its own: %+v", e)
+		}
 	})
 }
 

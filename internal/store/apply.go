@@ -410,7 +410,7 @@ func (tx *SystemTx) DropDeclaredGroupRole(g DeclaredGroupRole) {
 	tx.queue(`delete from group_roles where organization = $1 and id = $2`, g.Organization, g.ID)
 }
 
-// PutDeclaredDirectory makes a directory or replaces its settings.
+// PutDeclaredDirectory makes a directory or replaces its settings. WithdrawRoles follows where it may give less than before.
 func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 	tx.queue(`
 		insert into directories (organization, id, name, dialect, match_key, document, version, created)
@@ -418,18 +418,6 @@ func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 		on conflict (organization, id) do update set name = excluded.name, dialect = excluded.dialect,
 			match_key = excluded.match_key, document = excluded.document, version = directories.version + 1`,
 		d.Organization, d.ID, d.Name, d.Dialect, d.Key, encode(d.Settings), micros(tx.Now()))
-	// What a directory may give no longer, it has not given.
-	accepted := []string{}
-	for _, r := range d.Roles.Accept {
-		r = r.Rooted(d.Organization)
-		accepted = append(accepted, r.String())
-	}
-	tx.queue(`
-		delete from grants
-		where organization = $1
-			and source = $2
-			and granted_by = $3
-			and role || '@' || resource not in (`+tx.d.elements("$4")+`)`, d.Organization, access.SCIM, d.ID, encode(accepted))
 }
 
 // DropDeclaredDirectory takes a directory away with its tokens, its records and the groups it pushed. Whoever rested on a

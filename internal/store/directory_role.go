@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
@@ -126,6 +127,35 @@ func (p *Push) settleRoles(ctx context.Context, user id.User, wanted map[directo
 		}
 	}
 	return p.tx.holdersFound(ctx, []id.User{user})
+}
+
+// WithdrawRoles takes away what a directory gave and by its settings may give no longer, each with its event: what it may not
+// give, it has not given.
+func (tx *SystemTx) WithdrawRoles(ctx context.Context, d DeclaredDirectory, actor audit.Actor) error {
+	in := tx.In(d.Organization)
+	accepted := []string{}
+	for _, r := range d.Roles.Accept {
+		r = r.Rooted(d.Organization)
+		accepted = append(accepted, r.String())
+	}
+	gone, err := collect[Grant](in.query(ctx, `
+		delete from grants
+		where organization = $1
+			and source = $2
+			and granted_by = $3
+			and role || '@' || resource not in (`+tx.d.elements("$4")+`)
+		returning `+grantColumns, d.Organization, access.SCIM, d.ID, encode(accepted)))(scanGrant)
+	if err != nil {
+		return fmt.Errorf("withdraw the roles of directory %s: %w", d.ID, err)
+	}
+	slices.SortFunc(gone, func(a, b Grant) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for _, g := range gone {
+		g.Reason = d.Name + " may no longer give it."
+		if err := in.recordGrant(ctx, actor, "grant.revoked", &g, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // acceptedRole reads a pushed value as a role that the directory may give: "viewer", or "viewer@london-1".
