@@ -87,7 +87,11 @@ type Settings struct {
 	ACRValues []string `json:"acr_values,omitempty"`
 
 	// SAML identity provider: a URL, a file's path or the XML itself.
-	Metadata string `json:"metadata,omitempty"`
+	Metadata string      `json:"metadata,omitempty"`
+	SAML     SAMLChoices `json:"saml,omitzero"`
+
+	// UpstreamLogout ends the session at the provider too when somebody signs out here.
+	UpstreamLogout bool `json:"upstream_logout,omitempty"`
 
 	Domains      []string     `json:"domains,omitempty"` // declared verified by the operator
 	Match        Match        `json:"match,omitzero"`
@@ -148,9 +152,7 @@ func Validate(c *Connection, directory *Directory) error {
 	case OIDC:
 		validateOIDC(s, f)
 	case SAML:
-		if s.Metadata == "" {
-			f.WithField("metadata", "The identity provider's metadata is missing: a URL, a file's path or the XML itself.")
-		}
+		validateSAML(s, f)
 	default:
 		f.WithField("protocol", "%q is no protocol; oidc or saml is.", c.Protocol)
 	}
