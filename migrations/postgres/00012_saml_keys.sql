@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Our own keys towards one connection's identity provider: what we sign with, and what it encrypts for us.
-create table connection_keys (
+create table saml_keys (
   organization text collate "C" not null,
   connection text collate "C" not null,
   id text collate "C" not null,
@@ -14,14 +14,14 @@ create table connection_keys (
   primary key (organization, connection, id),
   foreign key (organization, connection) references connections (organization, id) on delete cascade
 );
-create unique index connection_keys_state on connection_keys (organization, connection, purpose, state) where state <> 'former';
+create unique index saml_keys_state on saml_keys (organization, connection, purpose, state) where state <> 'former';
 create index sessions_identity on sessions (organization, identity);
 
 -- +goose StatementBegin
 do $$
 declare t text;
 begin
-  foreach t in array array['connection_keys']
+  foreach t in array array['saml_keys']
   loop
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);
