@@ -9,6 +9,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/internal/password"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -98,20 +99,24 @@ func (c *Console) claim(w http.ResponseWriter, r *http.Request) error {
 	if !usable {
 		return fault.New(fault.Gone, "This one-time link was used already, has expired, or is not one of ours.")
 	}
-	password := r.PostForm.Get("password")
+	chosen := r.PostForm.Get("password")
 	if f.Name == "" || len(f.Name) > 200 {
 		f.Errors["name"] = "Say how others should see you in the log, in at most 200 characters."
 	}
 	if a, err := mail.ParseAddress(f.Email); err != nil || a.Address != f.Email || len(f.Email) > 254 {
 		f.Errors["email"] = "This is not an email address. It should look like you@company.example."
 	}
-	if bad := judgePassword(password, f.Name, f.Email); bad != "" {
+	if bad := password.Judge(chosen, password.Whose{Name: f.Name, Address: f.Email}); bad != "" {
 		f.Errors["password"] = bad
 	}
 	if len(f.Errors) > 0 {
 		return page.Render(w, r, http.StatusUnprocessableEntity, setupPage(f))
 	}
-	n := store.NewOperator{Email: f.Email, Name: f.Name, Password: hashPassword(password)}
+	hash, err := password.Hash(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	n := store.NewOperator{Email: f.Email, Name: f.Name, Password: hash}
 	var handle string
 	err = c.DB.System().Write(ctx, func(tx *store.SystemTx) error {
 		o, err := tx.ClaimOperatorLink(ctx, f.Token, n, from)
@@ -145,14 +150,14 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := operatorForm{Email: strings.TrimSpace(r.PostForm.Get("email")), ReturnTo: r.PostForm.Get("return_to")}
 	var o store.Operator
-	var phc string
+	var hash string
 	err := c.DB.System().Write(ctx, func(tx *store.SystemTx) (err error) {
 		if err = tx.CountOperatorSignIn(ctx, f.Email, from.IP); err != nil {
 			return err
 		}
-		o, phc, err = tx.OperatorByEmail(ctx, f.Email)
+		o, hash, err = tx.OperatorByEmail(ctx, f.Email)
 		if fault.KindOf(err) == fault.NotFound {
-			o, phc, err = store.Operator{}, nobody, nil
+			o, hash, err = store.Operator{}, password.Nobody, nil
 		}
 		return err
 	})
@@ -161,7 +166,12 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 	}
 	// An unknown address takes as long as a wrong password and gets the same sentence: which addresses are operators'
 	// is nobody's business.
-	if !verifyPassword(r.PostForm.Get("password"), phc) {
+	typed := r.PostForm.Get("password")
+	fits, outdated, err := password.Verify(ctx, typed, hash)
+	if err != nil {
+		return err
+	}
+	if !fits {
 		code := page.Code()
 		if err := c.DB.System().Write(ctx, func(tx *store.SystemTx) error {
 			tx.Record(ctx, audit.Event{
@@ -175,8 +185,17 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 		f.Error = "Address and password do not fit together. Nothing was changed. Code " + code + "."
 		return page.Render(w, r, http.StatusUnauthorized, operatorSignInPage(f))
 	}
+	renewed := ""
+	if outdated {
+		if renewed, err = password.Hash(ctx, typed); err != nil {
+			return err
+		}
+	}
 	var handle string
 	if err := c.DB.System().Write(ctx, func(tx *store.SystemTx) error {
+		if renewed != "" {
+			tx.RenewOperatorHash(ctx, o.ID, hash, renewed)
+		}
 		handle, err = tx.StartOperatorSession(ctx, o, r.UserAgent(), from)
 		return err
 	}); err != nil {

@@ -138,6 +138,16 @@ func (tx *SystemTx) OperatorByEmail(ctx context.Context, email string) (Operator
 	return o, password, err
 }
 
+// RenewOperatorHash keeps the same password's hash of today's parameters, unless the password was changed meanwhile. What it
+// opens stays the same, so no event is recorded.
+func (tx *SystemTx) RenewOperatorHash(_ context.Context, o id.Operator, was, now string) {
+	tx.queue(`
+		update operators
+		set password = $1
+		where id = $2
+			and password = $3`, now, o, was)
+}
+
 // StartOperatorSession begins a session of an operator and gives the handle for the cookie.
 func (tx *SystemTx) StartOperatorSession(ctx context.Context, o Operator, userAgent string, from audit.Actor) (handle string, err error) {
 	handle = seal.Handle()
