@@ -26,11 +26,12 @@ var floors = map[string]int{
 	"internal/store": 4,
 
 	"internal/directory": 3, "internal/access": 3, "internal/connection": 3, "internal/application": 3,
+	"internal/mfa": 3,
 
 	"internal/session": 2, "internal/audit": 2, "internal/outbox": 2,
 
 	"internal/fault": 1, "internal/id": 1, "internal/seal": 1, "internal/config": 1, "internal/netguard": 1, "internal/page": 1,
-	"internal/saml": 1, "internal/mail": 1,
+	"internal/saml": 1, "internal/password": 1, "internal/mail": 1,
 
 	"scim": 0, "oidc": 0, "migrations": 0, // these know nothing of ours at all
 }
