@@ -1,0 +1,68 @@
+-- +goose Up
+
+-- Where the pages of a listing ended, for whichever node serves the next one: who walks on from there loses nobody, and the
+-- node needs not count (RFC 7644 section 3.4.2.4).
+create table list_places (
+  organization text collate "C" not null,
+  directory text collate "C" not null,
+  list text collate "C" not null,
+  position bigint not null,
+  after text collate "C" not null,
+  began bigint,
+  kept bigint not null,
+  primary key (organization, directory, list, position),
+  foreign key (organization, directory) references directories (organization, id) on delete cascade
+);
+create index list_places_kept on list_places (kept);
+
+-- When a directory last went through everybody it knows, by listing or by asking for one after the other, and the pass of
+-- the latter that is under way.
+create table walks (
+  organization text collate "C" not null,
+  directory text collate "C" not null,
+  kind text collate "C" not null,
+  means text collate "C" not null,
+  started bigint,
+  finished bigint,
+  seen bigint not null,
+  pass_started bigint,
+  pass_latest bigint,
+  primary key (organization, directory, kind, means),
+  foreign key (organization, directory) references directories (organization, id) on delete cascade
+);
+
+-- When a directory last named a user or a group without changing it: a change stands on the record itself.
+create table sightings (
+  organization text collate "C" not null,
+  directory text collate "C" not null,
+  resource text collate "C" not null,
+  seen bigint not null,
+  primary key (organization, directory, resource),
+  foreign key (organization, directory) references directories (organization, id) on delete cascade
+);
+
+-- When an administrator undid the deactivation that the record still tells of: it holds until the directory says again
+-- whether the person is active.
+alter table directory_records add column undone bigint;
+
+alter table wave_departures add column at bigint not null default 0;
+
+-- +goose StatementBegin
+do $$
+declare t text;
+begin
+  foreach t in array array['list_places', 'walks', 'sightings']
+  loop
+    execute format('alter table %I enable row level security', t);
+    execute format('alter table %I force row level security', t);
+    execute format($p$create policy organization_bound on %I
+      using (organization = (select nullif(current_setting('vestibule.organization', true), ''))
+        or (select current_setting('vestibule.system', true)) = 'on')
+      with check (organization = nullif(current_setting('vestibule.organization', true), '')
+        or current_setting('vestibule.system', true) = 'on')$p$, t);
+  end loop;
+end
+$$;
+-- +goose StatementEnd
+
+update schema_info set schema_version = 8 where id = 1;
