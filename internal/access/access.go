@@ -63,7 +63,9 @@ type User struct {
 	Status       string          // Active, or nothing is in force
 	Seated       bool
 	CustomAccess bool // switched off the default roles by an administrator
-	MFA          bool // the session at hand passed a second factor
+	// MFA is set where the session at hand passed a second factor, and where no session is at hand: what is asked is then what
+	// the user has once it is passed.
+	MFA bool
 }
 
 // Active is the only status of a user that has access.
@@ -186,6 +188,8 @@ type Effective struct {
 	Parked       []Parked      // would be in force, but for an exclusive set
 	Outside      []Held        // not yet, or no longer
 	Restrictions []Restriction // in force
+	Unproved     []Held        // would be in force, but the session at hand showed no second factor
+	Demands      []string      // why a second factor is asked for, each a sentence; whether or not it was shown
 	Nothing      string        // why nothing at all is in force, as a sentence; empty when the user has access
 
 	catalogue *Catalogue

@@ -48,6 +48,8 @@ type Role struct {
 	Includes    []id.Role       `json:"includes,omitempty"`
 	MayGrant    []id.Role       `json:"may_grant,omitempty"`
 	Protected   bool            `json:"protected,omitempty"`
+	// RequireMFA says that the role counts only in a session that passed a second factor.
+	RequireMFA bool `json:"require_mfa,omitempty"`
 }
 
 // Catalogue is the operator's permissions and roles, validated, with inclusion worked out once. It never changes after it
@@ -68,6 +70,7 @@ type role struct {
 	permissions set                  // of the whole closure
 	mayGrant    map[id.Role]struct{} // of the whole closure, with what the named roles include
 	every       bool                 // may_grant holds *
+	mfa         bool                 // a role of the closure asks for a second factor
 }
 
 // NewCatalogue validates and precomputes a catalogue. A fault of kind Invalid names every wrong field, with the path as it
@@ -165,6 +168,7 @@ func (c *Catalogue) close(r *role) {
 	r.permissions = make(set, len(c.permissions)/64+1)
 	for i := 0; i < len(r.closure); i++ {
 		at := c.byID[r.closure[i]]
+		r.mfa = r.mfa || at.RequireMFA
 		for _, p := range at.Permissions {
 			r.permissions.add(c.index[p])
 		}
@@ -400,3 +404,10 @@ func (s set) len() int {
 
 // HasExclusive reports whether any roles exclude each other.
 func (c *Catalogue) HasExclusive() bool { return len(c.exclusive) > 0 }
+
+// AsksMFA reports whether a role counts only with a second factor: it says so itself, or a role that it includes does, since holding
+// a role is holding what it includes.
+func (c *Catalogue) AsksMFA(r id.Role) bool {
+	info, known := c.byID[r]
+	return known && info.mfa
+}

@@ -45,7 +45,12 @@ func Decide(f *Facts, now time.Time) *Effective {
 	for _, l := range [][]Held{inTime, e.kept, e.Outside} {
 		e.sort(l)
 	}
+	// Parking comes before: that a second factor is missing must not decide which of two exclusive roles somebody has.
 	e.Grants, e.Parked = f.Catalogue.park(inTime)
+	e.Demands = f.demands(e.Grants)
+	if !f.User.MFA {
+		e.Grants, e.Unproved = f.Catalogue.unproved(e.Grants)
+	}
 	for _, r := range f.Restrictions {
 		_, in := ways[r.Group]
 		if _, known := f.Tree.Get(r.Resource); known && (r.User == f.User.ID && r.User != "" || r.Group != "" && in) {
@@ -59,6 +64,35 @@ func Decide(f *Facts, now time.Time) *Effective {
 		e.Grants, e.Parked = nil, nil
 	}
 	return e
+}
+
+// demands says why a second factor is asked of a user who holds these.
+func (f *Facts) demands(held []Held) []string {
+	var out []string
+	if f.Organization.RequireMFA {
+		out = append(out, fmt.Sprintf("%s asks for a second factor at sign-in.", f.Organization.Name))
+	}
+	if f.external() && f.Relationship != nil && f.Relationship.RequireMFA {
+		out = append(out, fmt.Sprintf("%s asks for a second factor of everyone from %s.", f.Organization.Name, f.Relationship.ProviderName))
+	}
+	for _, h := range held {
+		if f.Catalogue.AsksMFA(h.Role) {
+			out = append(out, fmt.Sprintf("The role %s asks for a second factor.", f.Catalogue.Name(h.Role)))
+		}
+	}
+	return unique(out)
+}
+
+// unproved takes out what counts only with a second factor.
+func (c *Catalogue) unproved(held []Held) (inForce, missing []Held) {
+	for _, h := range held {
+		if c.AsksMFA(h.Role) {
+			missing = append(missing, h)
+			continue
+		}
+		inForce = append(inForce, h)
+	}
+	return inForce, missing
 }
 
 // nothing says why the user has no access whatever was given to it, or "".

@@ -227,23 +227,56 @@ func (e *Effective) ProtectedHeld() []id.Role {
 	return intersect(e.RootRoles(), e.catalogue.Protected())
 }
 
-// LastHolder refuses a change after which nobody active would hold a protected role that someone held before it. Before
-// and after are the access of those the change concerns, after it also that of any other holder. The refusal says who must
-// be promoted first.
-func LastHolder(before, after []*Effective) error {
-	kept := map[id.Role]bool{}
-	for _, e := range after {
-		for _, r := range e.ProtectedHeld() {
-			kept[r] = true
+// ProtectedUntil gives how long a user holds a protected role, the zero time for ever; false where it does not hold it.
+func (e *Effective) ProtectedUntil(r id.Role) (until time.Time, held bool) {
+	if !slices.Contains(e.ProtectedHeld(), r) {
+		return time.Time{}, false
+	}
+	for _, h := range e.Grants {
+		if h.Resource != e.tree.Root() || !e.catalogue.Carries(h.Role, r) {
+			continue
+		}
+		if h.Expires.IsZero() {
+			return time.Time{}, true
+		}
+		if h.Expires.After(until) {
+			until = h.Expires
 		}
 	}
+	return until, true
+}
+
+// Outlasts reports whether something that ends at a time (zero: never) lasts as long as another.
+func Outlasts(end, other time.Time) bool {
+	return end.IsZero() || !other.IsZero() && !end.Before(other)
+}
+
+// LastHolder refuses a change after which nobody active would hold a protected role that someone held before it, or hold it
+// as long: a holder whose role ends next week is no one to leave an organization to. Before and after are the access of
+// those the change concerns, after it also that of the longest other holder. The refusal says who must be promoted first.
+func LastHolder(before, after []*Effective) error {
 	for _, e := range before {
 		for _, r := range e.ProtectedHeld() {
-			if !kept[r] {
-				role, org := e.catalogue.Name(r), e.tree.Name(e.tree.Root())
-				return fault.New(fault.Conflict, "%s is the last active %s of %s. Make someone else %s of %s first.",
-					e.User.Name, role, org, role, org).WithCode(CodeLast)
+			until, _ := e.ProtectedUntil(r)
+			kept, shorter := false, (*Effective)(nil)
+			for _, other := range after {
+				end, held := other.ProtectedUntil(r)
+				kept = kept || held && Outlasts(end, until)
+				if held {
+					shorter = other
+				}
 			}
+			if kept {
+				continue
+			}
+			role, org := e.catalogue.Name(r), e.tree.Name(e.tree.Root())
+			refused := fmt.Sprintf("%s is the last active %s of %s.", e.User.Name, role, org)
+			if shorter != nil {
+				end, _ := shorter.ProtectedUntil(r)
+				refused = fmt.Sprintf("%s is the last active %s of %s who stays it: what %s holds ends on %s.", e.User.Name, role, org,
+					shorter.User.Name, end.UTC().Format(time.DateOnly))
+			}
+			return fault.New(fault.Conflict, "%s Make someone else %s of %s first.", refused, role, org).WithCode(CodeLast)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -245,6 +246,43 @@ func TestLastHolder_IsNeverLost(t *testing.T) {
 		change(f)
 		err := access.LastHolder(list(owner), list(access.Decide(f, now)))
 		t.Run("a holder that does not count: "+name, func(t *testing.T) { wantKind(t, err, fault.Conflict, access.CodeLast) })
+	}
+}
+
+func TestLastHolder_NoHolderStandsInWhoGoesSooner(t *testing.T) {
+	t.Parallel()
+	until := func(user string, days ...int) []*access.Effective {
+		f := facts(t, user)
+		for _, d := range days {
+			give(f, "owner", "northwind")
+			if d > 0 {
+				f.Grants[len(f.Grants)-1].Expires = now.AddDate(0, 0, d)
+			}
+		}
+		return []*access.Effective{access.Decide(f, now)}
+	}
+	for _, c := range []struct {
+		name          string
+		before, after []*access.Effective
+		kept          bool
+	}{
+		{"for ever, and one for a week", until("olga", 0), until("dana", 7), false},
+		{"a month, and one for a week", until("olga", 30), until("dana", 7), false},
+		{"a week, and one for a week", until("olga", 7), until("dana", 7), true},
+		{"a week, and one for ever", until("olga", 7), until("dana", 0), true},
+		{"the longer of two grants counts", until("olga", 7, 30), until("dana", 7), false},
+		{"the longer of two grants counts for the other too", until("olga", 30), until("dana", 7, 0), true},
+	} {
+		err := access.LastHolder(c.before, c.after)
+		if c.kept && err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if !c.kept {
+			wantKind(t, err, fault.Conflict, access.CodeLast)
+			if !strings.Contains(err.Error(), "ends on 20") {
+				t.Errorf("%s: the end is not told: %v", c.name, err)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -47,7 +48,7 @@ func (tx *Tx) keepHolders(ctx context.Context, users []id.User, change func() er
 	return tx.stillHeld(ctx, before, after)
 }
 
-// stillHeld asks access.LastHolder, with one other holder of each protected role that those concerned lose.
+// stillHeld asks access.LastHolder, with the other holder of each protected role that those concerned lose.
 func (tx *Tx) stillHeld(ctx context.Context, before, after []*access.Effective) error {
 	var except []id.User
 	for _, e := range before {
@@ -55,10 +56,14 @@ func (tx *Tx) stillHeld(ctx context.Context, before, after []*access.Effective) 
 	}
 	for _, e := range before {
 		for _, r := range e.ProtectedHeld() {
-			if slices.ContainsFunc(after, func(e *access.Effective) bool { return slices.Contains(e.ProtectedHeld(), r) }) {
+			until, _ := e.ProtectedUntil(r)
+			if slices.ContainsFunc(after, func(e *access.Effective) bool {
+				end, held := e.ProtectedUntil(r)
+				return held && access.Outlasts(end, until)
+			}) {
 				continue
 			}
-			other, err := tx.holder(ctx, e.Catalogue(), r, except)
+			other, err := tx.holder(ctx, e.Catalogue(), r, until, except)
 			if err != nil {
 				return err
 			}
@@ -83,14 +88,16 @@ func (tx *Tx) accessOf(ctx context.Context, users []id.User) ([]*access.Effectiv
 	return out, nil
 }
 
-// holder gives one active user, not among the excepted, who holds a protected role for the organization, or nil. The
-// statement finds who may hold it, from whatever source; access.Decide says who does.
-func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, except []id.User) (*access.Effective, error) {
+// holder gives an active user, not among the excepted, who holds a protected role for the organization until a time (zero:
+// for ever), else whoever holds it longest, or nil. The statement finds who may hold it, from whatever source;
+// access.Decide says who does.
+func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, until time.Time, except []id.User) (*access.Effective, error) {
 	var last id.User
+	var longest *access.Effective
 	for {
 		users, err := tx.givenTo(ctx, c.Carriers(role), []id.Resource{id.Resource(tx.Organization)}, last, 20)
 		if err != nil || len(users) == 0 {
-			return nil, err
+			return longest, err
 		}
 		for _, u := range users {
 			last = u
@@ -101,8 +108,17 @@ func (tx *Tx) holder(ctx context.Context, c *access.Catalogue, role id.Role, exc
 			if err != nil {
 				return nil, err
 			}
-			if slices.Contains(e.ProtectedHeld(), role) {
+			end, held := e.ProtectedUntil(role)
+			if !held {
+				continue
+			}
+			if access.Outlasts(end, until) {
 				return e, nil
+			}
+			if longest == nil {
+				longest = e
+			} else if most, _ := longest.ProtectedUntil(role); access.Outlasts(end, most) {
+				longest = e
 			}
 		}
 	}
@@ -151,7 +167,7 @@ func (tx *Tx) HolderLost(ctx context.Context, actor audit.Actor, before *access.
 		tx.Lock(ctx, accessLock)
 	}
 	for _, role := range held {
-		other, err := tx.holder(ctx, before.Catalogue(), role, nil)
+		other, err := tx.holder(ctx, before.Catalogue(), role, tx.now, nil)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (tx *SystemTx) HeldRoles(ctx context.Context) (HeldRoles, error) {
 		}
 		held[org] = []id.Role{}
 		for _, role := range catalogue.Protected() {
-			holder, err := in.holder(ctx, catalogue, role, nil)
+			holder, err := in.holder(ctx, catalogue, role, in.now, nil)
 			if err != nil {
 				return nil, err
 			}

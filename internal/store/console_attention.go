@@ -16,7 +16,7 @@ func (tx *Tx) ProtectedHolders(ctx context.Context, role id.Role, most int) ([]*
 	var found []*access.Effective
 	var except []id.User
 	for len(found) < most {
-		e, err := tx.holder(ctx, catalogue, role, except)
+		e, err := tx.holder(ctx, catalogue, role, tx.now, except)
 		if err != nil || e == nil {
 			return found, err
 		}
