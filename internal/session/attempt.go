@@ -20,6 +20,8 @@ type Purpose string
 const (
 	ForApplication Purpose = "authorize" // to /authorize/resume
 	ForConsole     Purpose = "console"   // to its return target
+	ForTest        Purpose = "test"      // to its report: nobody is signed in
+	ForLogout      Purpose = "logout"    // to its return target, once the provider has ended its own session
 )
 
 // Attempt is a sign-in under way. Its row is the whole state: any node may serve the next step, two tabs have two rows, and
@@ -58,6 +60,8 @@ type Hints struct {
 	Prompt       []string        `json:"prompt,omitempty"`
 	MaxAge       *int64          `json:"max_age,omitempty"`
 	ReturnTo     string          `json:"return_to,omitempty"` // console only
+	ACRValues    []string        `json:"acr_values,omitempty"`
+	StepUp       bool            `json:"step_up,omitempty"` // the person is signed in and proves it again
 }
 
 // Hints reads the saved request.
