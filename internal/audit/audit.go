@@ -45,6 +45,9 @@ type Actor struct {
 	Door         Door
 	IP           string
 	Request      string // the request's id, as in the log
+	// AMR are the methods shown in the session that a user acts in: what counts only with a second factor counts by them. They are
+	// no part of the event.
+	AMR []string
 }
 
 // Outcomes of an event.

@@ -85,6 +85,10 @@ type Settings struct {
 	Tenant       string `json:"tenant,omitempty"`
 	// ACRValues are asked for and one of them must come back.
 	ACRValues []string `json:"acr_values,omitempty"`
+	// TrustAMR lets the provider's word about a second factor count for what is demanded here: its amr, and the contexts (acr of
+	// OpenID, AuthnContextClassRef of SAML) that MFAContexts lists.
+	TrustAMR    bool     `json:"trust_amr,omitempty"`
+	MFAContexts []string `json:"mfa_contexts,omitempty"`
 
 	// SAML identity provider: a URL, a file's path or the XML itself.
 	Metadata string      `json:"metadata,omitempty"`

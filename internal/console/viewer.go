@@ -100,7 +100,7 @@ func (c *Console) look(r *http.Request, org id.Organization) (*viewer, error) {
 	switch {
 	case err == nil:
 		v := &viewer{session: &s, actor: from}
-		v.actor.Kind, v.actor.ID, v.actor.Organization = audit.ActorUser, string(s.User), org
+		v.actor.Kind, v.actor.ID, v.actor.Organization, v.actor.AMR = audit.ActorUser, string(s.User), org, s.AMR
 		v.actor.Name = either(s.DisplayName, s.Email, s.UserName)
 		return v, nil
 	case fault.KindOf(err) != fault.Unauthenticated:
@@ -154,7 +154,7 @@ func (v *viewer) load(ctx context.Context, tx *store.Tx) error {
 	if v.session == nil {
 		return nil
 	}
-	if v.access, err = tx.Access(ctx, v.session.User); err != nil {
+	if v.access, err = tx.AccessIn(ctx, v.session.User, v.session.AMR); err != nil {
 		return err
 	}
 	v.only, _, err = tx.Reached(ctx, v.access, access.UsersRead)

@@ -28,6 +28,7 @@ type (
 	Identity     string
 	Session      string
 	Attempt      string
+	Factor       string
 	Family       string
 	Conflict     string
 	Operator     string
@@ -35,6 +36,8 @@ type (
 	Event        string
 	Delivery     string
 	Request      string // of a directory, in its log
+	Invitation   string
+	Webhook      string
 )
 
 // New makes a UUIDv7 of the asked kind. It panics only if the system has no randomness, which is a broken machine.

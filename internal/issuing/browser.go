@@ -170,7 +170,7 @@ const noAccessPath = "/signin/no-access"
 
 // open makes a code for a session, with its family and its event, if its person has access at all.
 func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session) (oidc.Outcome, error) {
-	effective, err := tx.Access(ctx, s.User)
+	effective, err := tx.AccessIn(ctx, s.User, s.AMR)
 	if err != nil {
 		return oidc.Outcome{}, err
 	}

@@ -93,7 +93,7 @@ func (p *Provider) take(
 			})
 			return nil
 		}
-		effective, err := tx.Access(ctx, f.User)
+		effective, err := tx.AccessIn(ctx, f.User, f.AMR)
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (p *Provider) look(
 		if !withClaims {
 			return nil
 		}
-		effective, err := tx.Access(ctx, f.User)
+		effective, err := tx.AccessIn(ctx, f.User, f.AMR)
 		if err != nil {
 			return err
 		}

@@ -201,7 +201,9 @@ func (f *flow) finish(w http.ResponseWriter, r *http.Request, at stop, landed la
 		f.fail(w, r, at, err)
 		return
 	}
-	http.SetCookie(w, f.cookies.Session(at.organization, landed.handle, landed.lifetime))
+	if !landed.pending {
+		http.SetCookie(w, f.cookies.Session(at.organization, landed.handle, landed.lifetime))
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, landed.to, http.StatusSeeOther)
 }
@@ -243,6 +245,7 @@ type landing struct {
 	handle   string
 	lifetime time.Duration
 	to       string
+	pending  bool // more is asked before there is a session
 }
 
 // land judges an answer whose state was good and signs the person in.
@@ -324,12 +327,10 @@ func (f *flow) enter(
 	r *http.Request, attempt session.Attempt, hints session.Hints, c connection.Connection, who arrival,
 ) (landing, error) {
 	ctx := r.Context()
-	ip, _ := f.From(r)
 	actor := f.actor(r, c.ID)
 	actor.Organization = c.Organization
-	handle := seal.Handle()
 	var stopped *refusal
-	var lasts time.Duration
+	var landed landing
 	once := func() error {
 		return f.DB.Write(ctx, c.Organization, func(tx *store.Tx) error {
 			stopped = nil
@@ -340,14 +341,6 @@ func (f *flow) enter(
 			}
 			if now.Settings.Disabled {
 				return refuse(connection.CodeConnectionDisabled, "")
-			}
-			self, err := tx.Self(ctx)
-			if err != nil {
-				return err
-			}
-			lasts = self.Settings.Session.Lifetime()
-			if !who.until.IsZero() {
-				lasts = min(lasts, who.until.Sub(tx.Now()))
 			}
 			finding, err := f.find(ctx, tx, c, who, actor)
 			if err != nil {
@@ -363,20 +356,8 @@ func (f *flow) enter(
 					return err
 				}
 			}
-			started := session.Start{
-				ID: id.New[id.Session](), Hash: seal.Fingerprint(handle), User: finding.User, Connection: c.ID,
-				Identity: finding.Identity, Expires: tx.Now().Add(lasts), Idle: self.Settings.Session.Idle(), IP: ip,
-				UserAgent: plain(r.UserAgent()), AuthTime: who.authTime, ACR: who.acr, AMR: who.amr, UpstreamSID: who.sid,
-				Replaces: f.cookies.Hash(r, c.Organization),
-			}
-			if err := tx.StartSession(ctx, started); err != nil {
-				return err
-			}
-			if err := tx.LandAttempt(ctx, attempt.ID, attempt.Browser, started.ID); err != nil {
-				return err
-			}
-			tx.Record(ctx, startedEvent(actor, c, who, finding, started))
-			return nil
+			landed, err = f.pass(ctx, tx, r, attempt, hints, upstreamProof(c, who, finding))
+			return err
 		})
 	}
 	err := once()
@@ -390,8 +371,7 @@ func (f *flow) enter(
 	if stopped != nil {
 		return landing{}, &found{stopped}
 	}
-	to, err := f.leave(ctx, attempt, hints)
-	return landing{handle: handle, lifetime: lasts, to: to}, err
+	return f.onward(ctx, attempt, hints, landed)
 }
 
 // find decides who the person is and carries the decision out.
@@ -431,14 +411,6 @@ func (f *flow) find(
 	return finding, nil
 }
 
-func startedEvent(actor audit.Actor, c connection.Connection, who arrival, finding connection.Finding, s session.Start) audit.Event {
-	actor.Kind, actor.ID, actor.Name = audit.ActorUser, string(finding.User), either(who.name, who.person.Email, who.person.Subject)
-	return audit.Event{
-		Actor: actor, Action: "session.started", TargetKind: "session", TargetID: string(s.ID), User: finding.User,
-		After: encode(map[string]string{"connection": string(c.ID), "found_by": finding.How}),
-	}
-}
-
 // refusedEvent tells the administrator both values: what the provider sent, and what the record holds where that differs.
 func refusedEvent(actor audit.Actor, c connection.Connection, who arrival, finding connection.Finding) audit.Event {
 	said := map[string]string{"subject": who.person.Subject, "email": who.person.Email}
@@ -450,6 +422,16 @@ func refusedEvent(actor audit.Actor, c connection.Connection, who arrival, findi
 		Actor: actor, Action: "sign-in.refused", TargetKind: "connection", TargetID: string(c.ID), TargetName: c.Name,
 		User: finding.User, Outcome: audit.Refused, Code: string(finding.Code), After: encode(said),
 	}
+}
+
+// onward completes a landing after its transaction: who has a session goes where the attempt was to lead.
+func (f *flow) onward(ctx context.Context, attempt session.Attempt, hints session.Hints, landed landing) (landing, error) {
+	if landed.pending {
+		return landed, nil
+	}
+	var err error
+	landed.to, err = f.leave(ctx, attempt, hints)
+	return landed, err
 }
 
 // leave says where a landed attempt goes on. Issuing consumes its own; the console's is consumed here.

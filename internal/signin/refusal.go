@@ -19,6 +19,8 @@ const (
 	CodeIssuer      connection.Code = "issuer-mismatch"      // the answer is another provider's
 	CodeUnasked     connection.Code = "not-asked-for"        // the provider sent somebody whom we had not sent there
 	CodeUnknownMail connection.Code = "no-way-found"         // no organization signs in with that domain
+	CodeOtherPerson connection.Code = "other-person"         // somebody else proved it than who is signed in
+	CodeNotFresh    connection.Code = "not-fresh"            // the provider let the person through without asking anew
 	CodeInternal    connection.Code = "internal"             // our own fault
 )
 
@@ -103,6 +105,8 @@ var wordsOf = map[connection.Code]words{
 	CodeIssuer:      {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
 	CodeUnasked:     {http.StatusForbidden, "This sign-in did not begin here", "Your identity provider sent you without being asked. Such a sign-in could be somebody else's, so it is not taken.", "Open the application you want to use, or this site, and sign in from there.", false},
 	CodeUnknownMail: {http.StatusNotFound, "No way to sign in was found", "Nobody here signs in with an address of that domain.", "Check the address for slips, or start from the application you want to use.", true},
+	CodeOtherPerson: {http.StatusForbidden, "That was somebody else", "You are signed in to %s as one person, and another one has just been shown. Nothing was changed.", "Sign out first if you want to use the other account, or try again with this one.", true},
+	CodeNotFresh:    {http.StatusForbidden, "Your identity provider did not ask you anew", "What you want to do needs a fresh sign-in, and the provider of %s let you through on an earlier one.", "Try again and choose another way, or sign out there first. If it stays, send the text below to your administrator.", true},
 	CodeInternal:    {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
 }
 

@@ -99,7 +99,7 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 			ofOrganization = edition{x, y}
 		case "user":
 			f.User = access.User{
-				ID: id.User(rowID), Name: a, Home: tx.Organization, Status: b, Seated: x == 1, CustomAccess: y == 1,
+				ID: id.User(rowID), Name: a, Home: tx.Organization, Status: b, Seated: x == 1, CustomAccess: y == 1, MFA: true,
 			}
 		case "group":
 			at, seen := groups[id.Group(rowID)]
@@ -150,7 +150,8 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 	return f, nil
 }
 
-// Access is what a user may do in the transaction's organization, and why: the one function behind tokens, API and console.
+// Access is what a user may do in the transaction's organization, and why, once everything that is demanded of them was shown: what
+// administrators look at. What a session or a token may do is AccessIn.
 func (tx *Tx) Access(ctx context.Context, user id.User) (*access.Effective, error) {
 	f, err := tx.AccessFacts(ctx, user)
 	if err != nil {
@@ -187,7 +188,7 @@ func (tx *Tx) Giver(ctx context.Context, actor audit.Actor) (access.Giver, error
 	case actor.Kind == audit.ActorOperator:
 		return access.Giver{Operator: true}, nil
 	case actor.Kind == audit.ActorUser && actor.Organization == tx.Organization:
-		e, err := tx.Access(ctx, id.User(actor.ID))
+		e, err := tx.AccessIn(ctx, id.User(actor.ID), actor.AMR)
 		if fault.KindOf(err) == fault.NotFound {
 			break
 		}

@@ -21,6 +21,7 @@ const day = 24 * time.Hour
 // tokens, so that a stolen one that comes back late still betrays itself.
 var cleanups = []expired{
 	{"attempts", []string{"id"}, "expires < $1", day},
+	{"challenges", []string{"id"}, "expires < $1", 0},
 	{"counters", []string{"name", "started"}, "expires < $1", 0},
 	{"codes", []string{"organization", "hash"}, "expires < $1", day},
 	{"access_tokens", []string{"organization", "hash"}, "expires < $1", day},
