@@ -65,27 +65,54 @@ func (tx *Tx) Conflicts(ctx context.Context, kind string) ([]Conflict, error) {
 		order by id`, tx.Organization, kind))(scanConflict)
 }
 
-// openConflict lists a conflict once, however often it is met.
-func (tx *Tx) openConflict(ctx context.Context, c Conflict) error {
-	if _, err := tx.exec(ctx, `
+// concluded is who acts where what happened follows from the rules by itself, in the wake of another change.
+var concluded = audit.Actor{Kind: audit.ActorSystem, Name: "access rules"}
+
+// openConflict lists a conflict once, however often it is met, and records the first time. Name is what it is called in the
+// log; user, where there is one, whom it is about.
+func (tx *Tx) openConflict(ctx context.Context, c Conflict, name string, user id.User) error {
+	c.ID = id.New[id.Conflict]()
+	n, err := tx.exec(ctx, `
 		insert into conflicts (organization, id, kind, subject, document, created)
 		values ($1, $2, $3, $4, $5, $6)
 		on conflict do nothing`,
-		tx.Organization, id.New[id.Conflict](), c.Kind, c.Subject, string(c.Document), micros(tx.now)); err != nil {
+		tx.Organization, c.ID, c.Kind, c.Subject, string(c.Document), micros(tx.now))
+	if err != nil {
 		return fmt.Errorf("list a conflict: %w", err)
+	}
+	if n > 0 {
+		tx.Record(ctx, audit.Event{
+			Actor: concluded, Action: "conflict.opened", TargetKind: "conflict", TargetID: string(c.ID), TargetName: name,
+			User: user, Code: c.Kind, After: c.Document,
+		})
 	}
 	return nil
 }
 
-func (tx *Tx) closeConflict(ctx context.Context, kind, subject, resolution string) error {
-	_, err := tx.exec(ctx, `
+// conflictOver takes a conflict off the list that ended by itself, and records it.
+func (tx *Tx) conflictOver(ctx context.Context, kind, subject string) error {
+	closed, err := tx.closeConflict(ctx, kind, subject, "over")
+	for _, c := range closed {
+		tx.Record(ctx, audit.Event{
+			Actor: concluded, Action: "conflict.over", TargetKind: "conflict", TargetID: string(c), Code: kind,
+		})
+	}
+	return err
+}
+
+func (tx *Tx) closeConflict(ctx context.Context, kind, subject, resolution string) ([]id.Conflict, error) {
+	closed, err := column[id.Conflict](tx.query(ctx, `
 		update conflicts
 		set resolved = $1, resolution = $2
 		where organization = $3
 			and kind = $4
 			and subject = $5
-			and resolved is null`, micros(tx.now), resolution, tx.Organization, kind, subject)
-	return err
+			and resolved is null
+		returning id`, micros(tx.now), resolution, tx.Organization, kind, subject))
+	if err != nil {
+		return nil, fmt.Errorf("close a conflict: %w", err)
+	}
+	return closed, nil
 }
 
 // The decisions about a group name that a second source uses.
@@ -154,7 +181,8 @@ func (tx *Tx) ResolveGroupName(ctx context.Context, actor audit.Actor, conflict 
 		Actor: actor, Action: "conflict.resolved", TargetKind: "conflict", TargetID: string(c.ID), TargetName: doc.GroupName,
 		Before: c.Document, After: auditJSON(map[string]string{"resolution": decision}),
 	})
-	return tx.closeConflict(ctx, c.Kind, c.Subject, decision)
+	_, err = tx.closeConflict(ctx, c.Kind, c.Subject, decision)
+	return err
 }
 
 // NoteParked brings the conflict list up to date after something arrived by sync: users whose roles exclude each other are
@@ -186,7 +214,7 @@ func (tx *Tx) NoteParked(ctx context.Context, group id.Group, users ...id.User) 
 			return err
 		}
 		if len(e.Parked) == 0 {
-			if err := tx.closeConflict(ctx, ConflictExclusive, string(user), "over"); err != nil {
+			if err := tx.conflictOver(ctx, ConflictExclusive, string(user)); err != nil {
 				return err
 			}
 			continue
@@ -195,7 +223,8 @@ func (tx *Tx) NoteParked(ctx context.Context, group id.Group, users ...id.User) 
 		for _, p := range e.Parked {
 			doc.Held = append(doc.Held, access.RoleAt{Role: p.Role, Resource: p.Resource})
 		}
-		if err := tx.openConflict(ctx, Conflict{Kind: ConflictExclusive, Subject: string(user), Document: auditJSON(doc)}); err != nil {
+		found := Conflict{Kind: ConflictExclusive, Subject: string(user), Document: auditJSON(doc)}
+		if err := tx.openConflict(ctx, found, e.User.Name, user); err != nil {
 			return err
 		}
 	}
@@ -219,7 +248,7 @@ func (tx *Tx) reviewParked(ctx context.Context) error {
 		if catalogue.HasExclusive() {
 			continue
 		}
-		if err := tx.closeConflict(ctx, c.Kind, c.Subject, "over"); err != nil {
+		if err := tx.conflictOver(ctx, c.Kind, c.Subject); err != nil {
 			return err
 		}
 	}

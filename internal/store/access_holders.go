@@ -285,6 +285,11 @@ func (tx *Tx) liftHolderFlags(ctx context.Context, e *access.Effective) error {
 			if err := tx.setFlag(ctx, self, "last-holder/"+string(r), ""); err != nil {
 				return err
 			}
+			tx.Record(ctx, audit.Event{
+				Actor: concluded, Action: "organization.holder-found", TargetKind: "organization", TargetID: string(self.ID),
+				TargetName: self.Name, User: e.User.ID, Code: access.CodeLast,
+				Reason: fmt.Sprintf("%s is %s of %s now.", e.User.Name, e.Catalogue().Name(r), self.Name),
+			})
 		}
 	}
 	return nil

@@ -361,6 +361,22 @@ func TestGive_ExclusiveRolesAreRefusedForUsersAndForMembersOfGroups(t *testing.T
 	})
 }
 
+func TestSuspend_NobodySuspendsThemselves(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		world(t, db)
+		dana := person(t, db, "northwind", "dana")
+		self := audit.Actor{Kind: audit.ActorUser, ID: string(dana), Organization: "northwind", Door: audit.Console}
+		err := write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Suspend(ctx, dana, self, "") })
+		if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "Another administrator can") {
+			t.Errorf("got %v", err)
+		}
+		if got := effective(t, db, dana).User.Status; got != access.Active {
+			t.Errorf("refused, and %s all the same", got)
+		}
+	})
+}
+
 func TestNoteParked_ListsWhatArrivedAndTakesItOffAgain(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -412,6 +428,15 @@ func TestNoteParked_ListsWhatArrivedAndTakesItOffAgain(t *testing.T) {
 		}
 		if got := effective(t, db, dana).RootRoles(); !slices.Contains(got, "auditor") {
 			t.Errorf("the one that is left is in force again: %v", got)
+		}
+		seen := map[string]int{}
+		for _, e := range events(t, db, "northwind", store.AuditFilter{Limit: 1000}) {
+			if e.Code == store.ConflictExclusive {
+				seen[e.Action]++
+			}
+		}
+		if diff := cmp.Diff(map[string]int{"conflict.opened": 1, "conflict.over": 1}, seen); diff != "" {
+			t.Errorf("each is recorded once: %s", diff)
 		}
 	})
 }

@@ -303,7 +303,8 @@ func (tx *Tx) ResolveCollision(ctx context.Context, conflict id.Conflict, samePe
 		Actor: actor, Action: "conflict.resolved", TargetKind: "conflict", TargetID: string(c.ID), TargetName: doc.UserName, User: doc.Holder,
 		Before: c.Document, After: auditJSON(map[string]string{"resolution": resolution}),
 	})
-	return tx.closeConflict(ctx, c.Kind, c.Subject, resolution)
+	_, err = tx.closeConflict(ctx, c.Kind, c.Subject, resolution)
+	return err
 }
 
 // mayEntrust refuses to hand an account to a directory to whoever could not give what the account holds: the directory's

@@ -240,7 +240,7 @@ func (tx *Tx) BindGroupRoles(ctx context.Context, actor audit.Actor, group id.Gr
 			if err := tx.openConflict(ctx, Conflict{
 				Kind: ConflictGroupName, Subject: string(m.ID) + "/" + string(group),
 				Document: auditJSON(groupNameConflict{m.ID, m.GroupName, m.Group, group, directory}),
-			}); err != nil {
+			}, m.GroupName, ""); err != nil {
 				return err
 			}
 		}
@@ -317,7 +317,7 @@ func (tx *Tx) unbind(ctx context.Context, actor audit.Actor, group id.Group) err
 			}
 			continue
 		}
-		if err := tx.closeConflict(ctx, ConflictGroupName, string(m.ID)+"/"+string(group), "over"); err != nil {
+		if err := tx.conflictOver(ctx, ConflictGroupName, string(m.ID)+"/"+string(group)); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Suspend takes a user's access until it is lifted, whatever the user's sources say: sessions, codes and tokens end with
-// this transaction. The last active holder of a protected role is refused.
+// this transaction. The last active holder of a protected role is refused, and so is oneself.
 func (tx *Tx) Suspend(ctx context.Context, user id.User, actor audit.Actor, reason string) error {
 	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
 	if err != nil {
@@ -21,6 +21,8 @@ func (tx *Tx) Suspend(ctx context.Context, user id.User, actor audit.Actor, reas
 	switch {
 	case u.Status == directory.Deleted:
 		return fault.New(fault.Conflict, "%s is deleted.", u.Name())
+	case actor.Kind == audit.ActorUser && actor.ID == string(user):
+		return fault.New(fault.Conflict, "You cannot suspend yourself: you could not lift it again. Another administrator can.")
 	case !u.SuspendedAt.IsZero():
 		return nil
 	}
