@@ -56,6 +56,7 @@ type Match struct {
 const (
 	SecretBasic = "client_secret_basic"
 	SecretPost  = "client_secret_post"
+	PrivateKey  = "private_key_jwt" // by a key of ours, whose public half the provider reads at the connection's jwks address
 )
 
 // Connection is one way to sign in to one organization, as the store keeps it: the columns beside the document.
@@ -71,6 +72,10 @@ type Connection struct {
 // Settings is the connection's document. The JSON names are those of the operator's file.
 type Settings struct {
 	Disabled bool `json:"disabled,omitempty"`
+	// Draft is a connection that was made and not yet opened: test sign-ins alone go through it.
+	Draft bool `json:"draft,omitempty"`
+	// Preset is the Provider whose words and match go with the connection; empty: what its address or its directory says.
+	Preset string `json:"preset,omitempty"`
 
 	// OpenID Provider.
 	Issuer       string   `json:"issuer,omitempty"`
@@ -123,22 +128,11 @@ func (s Settings) SigningAlgorithms() []string {
 	return DefaultAlgorithms
 }
 
+// Closed says whether nobody signs in through the connection: switched off, or not opened yet.
+func (s Settings) Closed() bool { return s.Disabled || s.Draft }
+
 // JustInTime says whether the connection makes users at their first sign-in.
 func (s Settings) JustInTime() bool { return s.Provisioning == JustInTime }
-
-// Presets are the matches of known identity providers by the dialect of their directory: the claim that carries, at sign-in,
-// what the provider pushes by SCIM. Entra's sub differs per application and its mail is mutable, so only oid will do; Okta,
-// OneLogin and Ping push the id that is also sub; Google's provisioning carries no stable id, so the address is the userName
-// there and hosted_domain should be pinned.
-var Presets = map[string]Match{
-	"entra":     {Claim: "oid", Attribute: ExternalID},
-	"okta":      {Claim: "sub", Attribute: ExternalID},
-	"onelogin":  {Claim: "sub", Attribute: ExternalID},
-	"ping":      {Claim: "sub", Attribute: ExternalID},
-	"jumpcloud": {Claim: "sub", Attribute: ExternalID},
-	"google":    {Claim: "email", Attribute: UserName},
-	"rfc":       {Claim: "sub", Attribute: ExternalID},
-}
 
 // Directory is what Validate needs to know of the directory a connection names.
 type Directory struct {
@@ -159,6 +153,9 @@ func Validate(c *Connection, directory *Directory) error {
 		validateSAML(s, f)
 	default:
 		f.WithField("protocol", "%q is no protocol; oidc or saml is.", c.Protocol)
+	}
+	if s.Preset != "" && ProviderNamed(s.Preset).ID != s.Preset {
+		f.WithField("preset", "%q is none of %s.", s.Preset, strings.Join(presets(), ", "))
 	}
 	switch s.Provisioning {
 	case "":
@@ -198,9 +195,9 @@ func validateOIDC(s *Settings, f *fault.Fault) {
 		f.WithField("client_id", "The client id that the provider knows us by is missing.")
 	}
 	switch s.AuthMethod {
-	case "", SecretBasic, SecretPost:
+	case "", SecretBasic, SecretPost, PrivateKey:
 	default:
-		f.WithField("auth_method", "%q is neither %s nor %s.", s.AuthMethod, SecretBasic, SecretPost)
+		f.WithField("auth_method", "%q is none of %s, %s and %s.", s.AuthMethod, SecretBasic, SecretPost, PrivateKey)
 	}
 	for _, a := range s.Algorithms {
 		if !slices.Contains(Algorithms, a) {
@@ -235,7 +232,7 @@ func validateMatch(c *Connection, directory *Directory, f *fault.Fault) {
 		return
 	}
 	if *m == (Match{}) {
-		*m = Presets[directory.Dialect]
+		*m = presetFor(*c, *directory)
 	}
 	if m.Claim == "" {
 		f.WithField("match.claim", "The claim that carries the directory's key is missing.")
