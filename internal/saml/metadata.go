@@ -59,7 +59,8 @@ func ReadMetadata(raw []byte, o MetadataOptions) (m *Metadata, err error) {
 		if err := signatureShape(signature); err != nil {
 			return nil, fault.Wrap(err, fault.Invalid, "The metadata's signature is not accepted: %s.", reasonOf(err))
 		}
-		if root, _, err = verify(root, o.Pinned, o.Now, false); err != nil {
+		// A pinned certificate stands for its key, as federations mean it; whoever pinned it takes it away.
+		if root, _, err = verify(root, o.Pinned, o.Now, true); err != nil {
 			return nil, fault.Wrap(err, fault.Invalid, "The metadata is not signed by the key that this connection pins: %s.", reasonOf(err))
 		}
 		m.Signed = true
@@ -329,6 +330,9 @@ func (c *Connection) Metadata() (raw []byte, err error) {
 		"protocolSupportEnumeration", nsProtocol)
 	describe := func(keys []Key, use string, algorithms ...string) {
 		for _, key := range keys {
+			if key.Former {
+				continue
+			}
 			descriptor := add(role, "md:KeyDescriptor", "", "use", use)
 			data := add(add(descriptor, "ds:KeyInfo", ""), "ds:X509Data", "")
 			add(data, "ds:X509Certificate", base64.StdEncoding.EncodeToString(key.Certificate.Raw))

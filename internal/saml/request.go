@@ -89,7 +89,9 @@ func (c *Connection) AuthnRequest(o AuthnOptions) (*Outgoing, error) {
 	if format == "" {
 		format = Unspecified
 	}
-	add(el, "samlp:NameIDPolicy", "", "Format", format, "AllowCreate", "true")
+	if !c.Settings.NoNameIDPolicy {
+		add(el, "samlp:NameIDPolicy", "", "Format", format, "AllowCreate", "true")
+	}
 	if len(o.AuthnContexts) > 0 {
 		asked := add(el, "samlp:RequestedAuthnContext", "", "Comparison", "exact")
 		for _, class := range o.AuthnContexts {

@@ -44,6 +44,7 @@ type Endpoint struct {
 type Key struct {
 	Private     crypto.Signer // to decrypt it must be a crypto.Decrypter as well, which *rsa.PrivateKey is
 	Certificate *x509.Certificate
+	Former      bool // published no more; it only opens what the provider still encrypts to it
 }
 
 // ServiceProvider is us as one connection's provider knows us. The first key of each list is in use, those after it are
@@ -83,6 +84,7 @@ type Settings struct {
 	Signed                 Signed
 	SignRequests           bool   // sign although the provider's metadata does not ask
 	NameIDFormat           string // asked for in requests; empty means Unspecified
+	NoNameIDPolicy         bool   // ask for none: the provider's own settings decide
 	AllowUnsolicited       bool   // responses nobody asked for (IdP-initiated)
 	AllowTransient         bool   // the identity's key is an attribute, so a NameID of one session does no harm
 	IgnoreCertificateDates bool   // the provider means the key, and lets its certificate lapse

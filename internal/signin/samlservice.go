@@ -2,44 +2,33 @@ package signin
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/saml"
-	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
 const (
-	metadataTTL   = 24 * time.Hour
-	metadataRetry = 10 * time.Minute // between two tries for a document whose time is over
+	metadataTTL   = 6 * time.Hour
+	metadataRetry = 10 * time.Minute // between two tries for a document whose time is over, or that lacks a key
 	maxMetadata   = 1 << 20
-	// certificateYears is how long our certificate holds. Providers compare its key and would otherwise lock everybody out on
-	// one day that nobody remembers.
-	certificateYears = 20
 )
 
 // service is us as a SAML service provider.
 type service struct {
 	*upstream
-	url  string
-	kept atomic.Pointer[saml.Key] // it never changes once it is made
+	url string
 }
 
 // connection is one provider and us towards it.
@@ -48,24 +37,76 @@ func (s *service) connection(ctx context.Context, c connection.Connection) (*sam
 	if err != nil {
 		return nil, err
 	}
+	return s.towards(ctx, c, idp)
+}
+
+func (s *service) towards(ctx context.Context, c connection.Connection, idp *saml.IdentityProvider) (*saml.Connection, error) {
 	way, err := s.ours(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	way.IdP = *idp
+	if want := map[string]saml.Binding{connection.RequestRedirect: saml.Redirect, connection.RequestPost: saml.Post}[c.Settings.SAML.Binding]; want != "" {
+		way.IdP.SSO = slices.DeleteFunc(slices.Clone(way.IdP.SSO), func(e saml.Endpoint) bool { return e.Binding != want })
+	}
 	return way, nil
 }
 
+var signatures = map[string]saml.Signed{
+	"assertion": saml.SignedAssertion, "response": saml.SignedResponse, "both": saml.SignedBoth,
+}
+
 func (s *service) ours(ctx context.Context, c connection.Connection) (*saml.Connection, error) {
-	key, err := s.key(ctx)
+	keys, err := s.db.EnsureSAMLKeys(ctx, c.Organization, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	base := connectionURL(s.url, c)
-	return &saml.Connection{
-		SP:       saml.ServiceProvider{EntityID: base + "/metadata", ACS: base + "/acs", Signing: []saml.Key{*key}},
-		Settings: saml.Settings{SignRequests: true}, Now: s.db.Now,
-	}, nil
+	base, chosen := connectionURL(s.url, c), c.Settings.SAML
+	way := &saml.Connection{
+		SP: saml.ServiceProvider{EntityID: base + "/metadata", ACS: base + "/acs", SLO: base + "/slo"},
+		Settings: saml.Settings{
+			ClockSkew: chosen.ClockSkew, Signed: signatures[chosen.Signed], SignRequests: true, NameIDFormat: chosen.Format(),
+			AllowUnsolicited: chosen.Unsolicited, IgnoreCertificateDates: chosen.IgnoreCertificateDates,
+		},
+		Now: s.db.Now,
+	}
+	if chosen.NameIDFormat == connection.NoNameIDPolicy {
+		way.Settings.NameIDFormat, way.Settings.NoNameIDPolicy = "", true
+	}
+	for _, k := range keys {
+		if k.Purpose == store.KeySigns && k.State == store.KeyFormer {
+			continue
+		}
+		key, err := s.open(ctx, c, k)
+		if err != nil {
+			return nil, fmt.Errorf("the key %s of connection %s: %w", k.ID, c.ID, err)
+		}
+		key.Former = k.State == store.KeyFormer
+		if k.Purpose == store.KeySigns {
+			way.SP.Signing = append(way.SP.Signing, key)
+		} else {
+			way.SP.Encryption = append(way.SP.Encryption, key)
+		}
+	}
+	return way, nil
+}
+
+// open gives a kept key, and seals it anew under the node's first key so that an older one can go.
+func (s *service) open(ctx context.Context, c connection.Connection, k store.SAMLKey) (saml.Key, error) {
+	place := connection.KeyPlace(c.Organization, c.ID, k.ID)
+	der, err := s.db.Keys.Open(place, k.Private)
+	if err != nil {
+		return saml.Key{}, err
+	}
+	if !s.db.Keys.Current(k.Private) {
+		if err := s.db.Write(ctx, c.Organization, func(tx *store.Tx) error {
+			tx.ResealSAMLKey(ctx, c.ID, k.ID, s.db.Keys.Seal(place, der))
+			return nil
+		}); err != nil {
+			return saml.Key{}, err
+		}
+	}
+	return saml.OpenKey(der, k.Certificate)
 }
 
 // describe gives our metadata. It needs nothing of the provider, so either side can be set up first.
@@ -77,260 +118,215 @@ func (s *service) describe(ctx context.Context, c connection.Connection) ([]byte
 	return way.Metadata()
 }
 
-func samlKeyPlace(key string) string { return "signing-key/" + key }
-
-// key is the one that signs our requests, for all connections and on all nodes. The first sign-in or reader makes it.
-func (s *service) key(ctx context.Context) (*saml.Key, error) {
-	if key := s.kept.Load(); key != nil {
-		return key, nil
-	}
-	var row store.SigningKey
-	var found bool
-	read := func(tx *store.SystemTx) (err error) {
-		row, found, err = tx.SAMLKey(ctx)
-		return err
-	}
-	if err := s.db.System().Read(ctx, read); err != nil {
-		return nil, err
-	}
-	if !found {
-		// Made before the transaction, since it takes a moment; of two nodes the second finds the first one's and drops its own.
-		made, err := s.make()
-		if err != nil {
-			return nil, err
-		}
-		err = s.db.System().Write(ctx, func(tx *store.SystemTx) error {
-			tx.LockSigningKeys(ctx)
-			if err := read(tx); err != nil || found {
-				return err
-			}
-			row = made
-			tx.AddSAMLKey(ctx, made)
-			tx.Record(ctx, audit.Event{
-				Actor: audit.Actor{Kind: audit.ActorSystem, Door: audit.SignIn}, Action: "signing-key.made", TargetKind: "signing-key",
-				TargetID: made.ID, TargetName: "SAML",
-			})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	key, err := s.open(ctx, row)
-	if err != nil {
-		return nil, fmt.Errorf("the key for SAML: %w", err)
-	}
-	s.kept.Store(key)
-	return key, nil
-}
-
-// published is the key's public half: the certificate alone, where a JWK has it (RFC 7517 section 4.7).
-type published struct {
-	Chain [][]byte `json:"x5c"`
-}
-
-func (s *service) make() (store.SigningKey, error) {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	serial := new(big.Int).SetBytes(seal.Random(16))
-	now := s.db.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "Vestibule"}, NotBefore: now.Add(-time.Hour),
-		NotAfter: now.AddDate(certificateYears, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	id := "saml-" + seal.Handle()[:16]
-	return store.SigningKey{
-		ID: id, Private: s.db.Keys.Seal(samlKeyPlace(id), der), Public: string(encode(published{[][]byte{certificate}})),
-	}, nil
-}
-
-// open gives a kept key, and seals it anew under the node's first key so that an older one can go.
-func (s *service) open(ctx context.Context, row store.SigningKey) (*saml.Key, error) {
-	der, err := s.db.Keys.Open(samlKeyPlace(row.ID), row.Private)
-	if err != nil {
-		return nil, err
-	}
-	private, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := private.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("a %T signs nothing", private)
-	}
-	var public published
-	if err := json.Unmarshal([]byte(row.Public), &public); err != nil || len(public.Chain) != 1 {
-		return nil, errors.Join(err, errors.New("it has no certificate"))
-	}
-	certificate, err := x509.ParseCertificate(public.Chain[0])
-	if err != nil {
-		return nil, err
-	}
-	if !s.db.Keys.Current(row.Private) {
-		if err := s.db.System().Write(ctx, func(tx *store.SystemTx) error {
-			tx.ResealSigningKey(ctx, row.ID, s.db.Keys.Seal(samlKeyPlace(row.ID), der))
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return &saml.Key{Private: signer, Certificate: certificate}, nil
-}
-
-// provider gives what the connection's metadata says: of the document in its settings, or of the one its URL gave, kept for all
-// nodes. Once a day the URL is asked again, and what changes the keys or the addresses is not taken from it unseen.
+// provider gives what the connection's metadata says: of the document in its settings, or of the one that its address gave and
+// that counts, kept for all nodes. The first one is trusted as it comes; RefreshMetadata asks for newer ones.
 func (s *service) provider(ctx context.Context, c connection.Connection) (*saml.IdentityProvider, error) {
-	source := c.Settings.Metadata
-	if strings.HasPrefix(source, "<") {
-		m, err := s.read([]byte(source), s.db.Now())
+	var known store.SAMLMetadata
+	err := s.db.Read(ctx, c.Organization, func(tx *store.Tx) (err error) {
+		known, err = tx.SAMLMetadata(ctx, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !known.Fetched {
+		m, err := s.read(c, []byte(known.Approved.Body), s.db.Now())
 		if err != nil {
 			return nil, err
 		}
 		return &m.IdentityProvider, nil
 	}
-	kind := kindOf("saml-metadata", source)
-	var kept store.ConnectionDocument
-	var found bool
-	err := s.db.Read(ctx, c.Organization, func(tx *store.Tx) (err error) {
-		kept, found, err = tx.ConnectionDocument(ctx, c.ID, kind)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		m, body, err := s.fetch(ctx, source)
+	if known.Approved.Body == "" {
+		m, body, err := s.fetch(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		ctx = context.WithoutCancel(ctx)
 		return &m.IdentityProvider, s.db.Write(ctx, c.Organization, func(tx *store.Tx) error {
-			tx.KeepConnectionDocument(ctx, c.ID, kind, body, metadataTTL)
+			e := s.changed(c, "", body)
+			e.Reason = "The first document of the address is trusted as it comes."
+			tx.KeepSAMLMetadata(ctx, c, body, metadataTTL, &e)
 			return nil
 		})
 	}
-	// What was approved stays what was approved, even when its own time is over: the next one is compared with it.
-	approved, err := s.read([]byte(kept.Body), time.Time{})
+	approved, err := s.read(c, []byte(known.Approved.Body), time.Time{})
+	if err == nil && over(approved, s.db.Now()) {
+		if s.renew(ctx, c) {
+			return s.provider(ctx, c)
+		}
+		err = refuse(CodeProvider, "the metadata was valid until "+approved.ValidUntil.UTC().Format(time.RFC3339))
+	}
 	if err != nil {
 		return nil, err
-	}
-	over := func(m *saml.Metadata) bool { return !m.ValidUntil.IsZero() && !s.db.Now().Before(m.ValidUntil) }
-	if !s.db.Now().Before(kept.Expires) || over(approved) {
-		approved = s.renewed(ctx, c, kind, kept, approved)
-	}
-	if over(approved) {
-		return nil, refuse(CodeProvider, "the metadata was valid until "+approved.ValidUntil.UTC().Format(time.RFC3339))
 	}
 	return &approved.IdentityProvider, nil
 }
 
-// renewed asks the URL again, one node once in a while, and gives what counts from now on. Whatever goes wrong, the document
-// that was approved serves on.
-func (s *service) renewed(
-	ctx context.Context, c connection.Connection, kind string, kept store.ConnectionDocument, approved *saml.Metadata,
-) *saml.Metadata {
-	renewed, err := s.renewal(context.WithoutCancel(ctx), c, kind, kept, approved)
+func over(m *saml.Metadata, now time.Time) bool {
+	return !m.ValidUntil.IsZero() && !now.Before(m.ValidUntil)
+}
+
+// renew asks the address out of turn, once in a while for all nodes together, and says whether another document counts now.
+// Whatever goes wrong, the one that was approved serves on.
+func (s *service) renew(ctx context.Context, c connection.Connection) (changed bool) {
+	if strings.HasPrefix(c.Settings.Metadata, "<") {
+		return false
+	}
+	ctx = context.WithoutCancel(ctx) // the caller may be gone; what was fetched serves the next one
+	var mayFetch bool
+	err := s.db.Write(ctx, c.Organization, func(tx *store.Tx) (err error) {
+		mayFetch, err = tx.ClaimSAMLFetch(ctx, c, metadataRetry)
+		return err
+	})
+	if err == nil && mayFetch {
+		changed, err = s.renewal(ctx, c)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "metadata not renewed, the approved one serves",
 			"organization", c.Organization, "connection", c.ID, "error", err)
-		return approved
 	}
-	return renewed
+	return changed
 }
 
-func (s *service) renewal(
-	ctx context.Context, c connection.Connection, kind string, kept store.ConnectionDocument, approved *saml.Metadata,
-) (*saml.Metadata, error) {
-	var mayFetch bool
-	err := s.db.Write(ctx, c.Organization, func(tx *store.Tx) (err error) {
-		mayFetch, err = tx.ClaimFetch(ctx, c.ID, kind, metadataRetry)
-		return err
-	})
-	if err != nil || !mayFetch {
-		return approved, err
-	}
-	published, body, err := s.fetch(ctx, c.Settings.Metadata)
+// renewal asks the address for a connection that has an approved document, and keeps what comes: in its place where nobody needs
+// to look at it first, else beside it.
+func (s *service) renewal(ctx context.Context, c connection.Connection) (changed bool, err error) {
+	published, body, err := s.fetch(ctx, c)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	changes := saml.Compare(approved.IdentityProvider, published)
-	event := audit.Event{
-		Actor: audit.Actor{
-			Kind: audit.ActorConnection, ID: string(c.ID), Name: c.Name, Organization: c.Organization, Door: audit.SignIn,
-		},
-		Action: "connection.metadata-changed", TargetKind: "connection", TargetID: string(c.ID), TargetName: c.Name,
-		Before: encode(shown(approved)), After: encode(shown(published)),
-	}
-	if waits(changes) {
-		event.Outcome, event.Code = audit.Refused, "metadata-waits"
-		event.Reason = "The provider's metadata now names other keys or addresses. The approved ones serve on until the document itself is declared."
-		return approved, s.db.Write(ctx, c.Organization, func(tx *store.Tx) error {
-			pending := strings.Replace(kind, "saml-metadata", "saml-pending", 1)
-			told, found, err := tx.ConnectionDocument(ctx, c.ID, pending)
-			if err != nil {
-				return err
-			}
-			tx.KeepConnectionDocument(ctx, c.ID, kind, kept.Body, metadataTTL)
-			tx.KeepConnectionDocument(ctx, c.ID, pending, body, metadataTTL)
-			if !found || told.Body != body {
-				tx.Record(ctx, event) // once for each document, not once a day
-			}
+	err = s.db.Write(ctx, c.Organization, func(tx *store.Tx) error {
+		changed = false
+		known, err := tx.SAMLMetadata(ctx, c)
+		if err != nil || known.Approved.Body == "" {
+			return err
+		}
+		approved, err := s.read(c, []byte(known.Approved.Body), time.Time{})
+		if err != nil {
+			return err
+		}
+		changes := saml.Compare(approved.IdentityProvider, published)
+		e := s.changed(c, known.Approved.Body, body)
+		if changes.NeedsApproval() {
+			e.Outcome, e.Code = audit.Refused, "metadata-waits"
+			e.Reason = "The provider now publishes other keys or addresses. The approved ones serve on until an administrator approves the new ones."
+			tx.KeepSAMLPending(ctx, c, known, body, metadataTTL, e)
 			return nil
-		})
-	}
-	return published, s.db.Write(ctx, c.Organization, func(tx *store.Tx) error {
-		tx.KeepConnectionDocument(ctx, c.ID, kind, body, metadataTTL)
-		if !changes.None() {
-			tx.Record(ctx, event)
+		}
+		changed = known.Approved.Body != body
+		if changes.None() {
+			tx.KeepSAMLMetadata(ctx, c, body, metadataTTL, nil)
+		} else {
+			tx.KeepSAMLMetadata(ctx, c, body, metadataTTL, &e)
 		}
 		return nil
 	})
+	return changed, err
 }
 
-// waits says whether an administrator must look first. A key that comes while every known one stays is a rollover as providers
-// announce it; one that comes in place of another, or with another address, may be whoever took the document's host over.
-func waits(c saml.Changes) bool {
-	return c.EntityID || c.Endpoints || len(c.Kept) == 0 || len(c.Added) > 0 && len(c.Removed) > 0
-}
-
-// shown is what an administrator compares.
-func shown(m *saml.Metadata) map[string]any {
-	var certificates, addresses []string
-	for _, c := range m.Certificates {
-		certificates = append(certificates, saml.Fingerprint(c))
+func (s *service) changed(c connection.Connection, before, after string) audit.Event {
+	e := audit.Event{
+		Actor: audit.Actor{
+			Kind: audit.ActorConnection, ID: string(c.ID), Name: c.Name, Organization: c.Organization, Door: audit.JobRunner,
+		},
+		Action: "connection.metadata-changed", TargetKind: "connection", TargetID: string(c.ID), TargetName: c.Name,
+		After: store.SAMLMetadataShown(c, after),
 	}
-	for _, e := range m.SSO {
-		addresses = append(addresses, e.URL)
+	if before != "" {
+		e.Before = store.SAMLMetadataShown(c, before)
 	}
-	return map[string]any{"entity_id": m.EntityID, "certificates": certificates, "addresses": addresses}
+	return e
 }
 
-// read reads a provider's metadata, as far as we use it.
-func (s *service) read(raw []byte, now time.Time) (*saml.Metadata, error) {
-	m, err := saml.ReadMetadata(raw, saml.MetadataOptions{AllowHTTP: true, Now: now}) // the guard judges the addresses below
+// RefreshMetadata asks all addresses whose documents are due. It is periodic work of one node.
+func (s *SignIn) RefreshMetadata(ctx context.Context) error {
+	service := s.service()
+	var all []connection.Connection
+	err := s.DB.System().Read(ctx, func(tx *store.SystemTx) (err error) {
+		all, err = tx.SAMLConnections(ctx)
+		return err
+	})
+	for _, c := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		var known store.SAMLMetadata
+		failed := s.DB.Read(ctx, c.Organization, func(tx *store.Tx) (err error) {
+			known, err = tx.SAMLMetadata(ctx, c)
+			return err
+		})
+		// What no sign-in has asked for yet is fetched by the first one, or by the test of the connection.
+		if failed == nil && known.Approved.Body != "" && !s.DB.Now().Before(known.Approved.Expires) {
+			_, failed = service.renewal(ctx, c)
+		}
+		if failed != nil {
+			// One provider that does not answer keeps no other from being asked.
+			s.Log.WarnContext(ctx, "metadata not renewed, the approved one serves",
+				"organization", c.Organization, "connection", c.ID, "error", failed)
+		}
+	}
+	return err
+}
+
+// AskMetadata asks one connection's address now, because an administrator said so.
+func (s *SignIn) AskMetadata(ctx context.Context, org id.Organization, way id.Connection) error {
+	var c store.SignInConnection
+	var known store.SAMLMetadata
+	err := s.DB.Read(ctx, org, func(tx *store.Tx) (err error) {
+		if c, err = tx.SignInConnection(ctx, way); err != nil || c.Protocol != connection.SAML {
+			return err
+		}
+		known, err = tx.SAMLMetadata(ctx, c.Connection)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case c.Protocol != connection.SAML || !known.Fetched:
+		return fault.New(fault.Conflict, "The metadata of %s stands in its settings; there is no address to ask.", c.Name)
+	}
+	service := s.service()
+	if known.Approved.Body == "" {
+		_, err = service.provider(ctx, c.Connection)
+	} else {
+		_, err = service.renewal(ctx, c.Connection)
+	}
+	var why *refusal
+	if errors.As(err, &why) {
+		return fault.Wrap(err, fault.Unavailable, "The metadata of %s could not be read: %s.", c.Name, strings.TrimSuffix(why.detail, "."))
+	}
+	return err
+}
+
+func (s *SignIn) service() *service {
+	return &service{upstream: newUpstream(s.DB, s.Guard, s.Log), url: s.URL}
+}
+
+// read reads a provider's metadata, as far as we use it. With a time it must hold then, and be signed if the connection pins
+// the key that signs it; without one it is a document that was judged when it came.
+func (s *service) read(c connection.Connection, raw []byte, now time.Time) (*saml.Metadata, error) {
+	var pinned []*x509.Certificate
+	if !now.IsZero() {
+		var err error
+		if pinned, err = c.Settings.SAML.Pinned(); err != nil {
+			return nil, err
+		}
+	}
+	m, err := saml.ReadMetadata(raw, saml.MetadataOptions{
+		EntityID: c.Settings.SAML.EntityID, Pinned: pinned, AllowHTTP: true, Now: now, // the guard judges the addresses below
+	})
 	if err != nil {
 		return nil, refuse(CodeProvider, said(err))
-	}
-	m.SSO = slices.DeleteFunc(m.SSO, func(e saml.Endpoint) bool { return e.Binding != saml.Redirect })
-	m.SLO = nil
-	if len(m.SSO) == 0 {
-		return nil, refuse(CodeProvider, "the metadata has no SingleSignOnService for HTTP-Redirect")
 	}
 	for _, e := range m.SSO {
 		if err := s.guard.Check(e.URL); err != nil {
 			return nil, refuse(CodeProvider, "the metadata: "+said(err))
 		}
 	}
+	// Signing out is best-effort: an address for it that cannot be used keeps nobody from signing in.
+	m.SLO = slices.DeleteFunc(m.SLO, func(e saml.Endpoint) bool {
+		return s.guard.Check(e.URL) != nil || e.ResponseURL != "" && s.guard.Check(e.ResponseURL) != nil
+	})
 	return m, nil
 }
 
@@ -342,10 +338,10 @@ func said(err error) string {
 }
 
 // fetch gets metadata from its URL. Where it redirects to is not followed: the URL is what the operator vouched for.
-func (s *service) fetch(ctx context.Context, address string) (*saml.Metadata, string, error) {
+func (s *service) fetch(ctx context.Context, c connection.Connection) (*saml.Metadata, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, documentTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Metadata, nil)
 	if err != nil {
 		return nil, "", unreachable(err)
 	}
@@ -364,6 +360,6 @@ func (s *service) fetch(ctx context.Context, address string) (*saml.Metadata, st
 	case len(body) > maxMetadata:
 		return nil, "", refuse(CodeProvider, "the metadata of "+r.URL.Host+" is too large")
 	}
-	m, err := s.read(body, s.db.Now())
+	m, err := s.read(c, body, s.db.Now())
 	return m, string(body), err
 }

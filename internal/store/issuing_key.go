@@ -22,8 +22,8 @@ func (tx *SystemTx) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	return collect[SigningKey](tx.query(ctx, `
 		select id, algorithm, state, private_key, public_key, created, activates, retires
 		from signing_keys
-		where gone is null and algorithm <> $1
-		order by created, id`, samlAlgorithm))(func(s scanner) (SigningKey, error) {
+		where gone is null
+		order by created, id`))(func(s scanner) (SigningKey, error) {
 		var k SigningKey
 		err := s.Scan(&k.ID, &k.Algorithm, &k.State, &k.Private, &k.Public, at(&k.Created), at(&k.Activates), at(&k.Retires))
 		return k, err

@@ -2,40 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/id"
 	sessions "github.com/vestibule-id/vestibule/internal/session"
 )
-
-// samlAlgorithm marks the one key of signing_keys that is not the OpenID Provider's: it never rotates by itself, since every
-// identity provider holds its certificate.
-const samlAlgorithm = "SAML"
-
-// SAMLKey reads the key that signs our SAML requests, and says whether there is one. Its Public is a JSON object that holds the certificate.
-func (tx *SystemTx) SAMLKey(ctx context.Context) (SigningKey, bool, error) {
-	var k SigningKey
-	err := tx.queryRow(ctx, `
-		select id, algorithm, state, private_key, public_key, created, activates
-		from signing_keys
-		where algorithm = $1 and gone is null
-		order by created, id
-		limit 1`, samlAlgorithm).
-		Scan(&k.ID, &k.Algorithm, &k.State, &k.Private, &k.Public, at(&k.Created), at(&k.Activates))
-	if errors.Is(err, errNoRows) {
-		return k, false, nil
-	}
-	return k, err == nil, err
-}
-
-// AddSAMLKey keeps it.
-func (tx *SystemTx) AddSAMLKey(_ context.Context, k SigningKey) {
-	tx.queue(`
-		insert into signing_keys (id, algorithm, state, private_key, public_key, created, activates)
-		values ($1, $2, 'active', $3, $4, $5, $5)`,
-		k.ID, samlAlgorithm, k.Private, k.Public, micros(tx.now))
-}
 
 // AnswerAttempt spends the handle that came back beside a SAML response, whoever brought it: another site's page posts it, and
 // with such a request no cookie comes (RFC 6265bis section 5.5.7.1, Lax). What it leads to is parked and waits for the browser
