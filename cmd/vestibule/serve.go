@@ -46,6 +46,7 @@ func (c *serveCommand) Run(t terminal) error {
 	}
 	s, err := server.New(t, server.Options{
 		DB: db, Log: log, URL: url, AllowPrivateNetworks: bool(c.AllowPrivateNetworks), TrustedProxies: c.Proxies(), Version: version(),
+		Mail: c.Mail(url),
 	})
 	if err != nil {
 		return err

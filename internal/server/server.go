@@ -22,6 +22,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/console"
 	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/job"
+	"github.com/vestibule-id/vestibule/internal/mail"
 	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/page"
@@ -38,6 +39,8 @@ type Options struct {
 	URL string
 	// AllowPrivateNetworks lets outgoing requests reach loopback and private addresses.
 	AllowPrivateNetworks bool
+	// Mail says how letters leave the house; its URL is filled in.
+	Mail mail.Settings
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	Version        Version
@@ -81,6 +84,11 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the OpenID Provider: %w", err)
 	}
+	o.Mail.URL = o.URL
+	mailer, err := mail.New(o.Mail)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
 	worker := job.New(o.DB, o.Log)
 	worker.Every("cleanup", time.Hour, func(ctx context.Context) error {
 		_, err := o.DB.Cleanup(ctx)
@@ -88,6 +96,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
+	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
+	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))
 	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed, Guard: guard})
 	metrics.watchLog(pushed.Lost)
 	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
