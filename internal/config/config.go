@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/vestibule-id/vestibule/internal/mail"
 )
 
 // Store is what every command that opens the store needs.
@@ -28,6 +30,8 @@ type Config struct {
 	Addr                 string   `help:"Where the node listens; port 0 picks one and prints it." env:"VESTIBULE_ADDR" default:"127.0.0.1:8080"`
 	URL                  string   `name:"url" help:"The public base URL, and the OpenID issuer. Default: http:// and the address listened on." env:"VESTIBULE_URL" placeholder:"URL"`
 	AllowPrivateNetworks Switch   `help:"Let outgoing requests reach loopback and private addresses, and plain http to loopback: for tests and the demo." env:"VESTIBULE_ALLOW_PRIVATE_NETWORKS" default:"off"`
+	SMTPURL              string   `name:"smtp-url" help:"Where letters go: smtp://USER:PASSWORD@HOST:587 (STARTTLS), smtps://USER:PASSWORD@HOST:465, or mailbox, which keeps them for the operator to read. Default: the mailbox at a loopback URL, else nothing is sent." env:"VESTIBULE_SMTP_URL" placeholder:"URL"`
+	MailFrom             string   `help:"Whom letters come from, such as Northwind sign-in <id@northwind.example>." env:"VESTIBULE_MAIL_FROM" placeholder:"ADDRESS"`
 	TrustedProxies       []string `help:"Networks whose X-Forwarded-For is believed, as 10.0.0.0/8; none by default." env:"VESTIBULE_TRUSTED_PROXIES" placeholder:"CIDR"`
 }
 
@@ -56,7 +60,7 @@ func (s *Switch) IsBool() bool { return true }
 
 // Validate checks the form of what was set. Kong calls it for the command that embeds it.
 func (c *Config) Validate() error {
-	return errors.Join(c.Store.Validate(), c.validateAddr(), c.validateURL(), c.validateProxies())
+	return errors.Join(c.Store.Validate(), c.validateAddr(), c.validateURL(), c.validateProxies(), c.validateMail())
 }
 
 func (c *Config) validateAddr() error {
@@ -85,6 +89,17 @@ func (c *Config) validateURL() error {
 	}
 	c.URL = strings.TrimSuffix(c.URL, "/")
 	return nil
+}
+
+// What is wrong about mail is said at the start, not at the first letter.
+func (c *Config) validateMail() error {
+	_, err := mail.New(c.Mail(c.BaseURL(c.Addr)))
+	return err
+}
+
+// Mail gives how letters leave the house, when it is reached at a URL.
+func (c *Config) Mail(url string) mail.Settings {
+	return mail.Settings{Server: c.SMTPURL, From: c.MailFrom, URL: url}
 }
 
 func (c *Config) validateProxies() error {

@@ -121,7 +121,10 @@ func TestFile_Refusals(t *testing.T) {
 
 func TestKeys_AreTheContractsVariables(t *testing.T) {
 	t.Parallel()
-	want := []string{"database", "database_direct", "key", "addr", "url", "allow_private_networks", "trusted_proxies"}
+	want := []string{
+		"database", "database_direct", "key", "addr", "url", "allow_private_networks",
+		"smtp_url", "mail_from", "trusted_proxies",
+	}
 	if diff := cmp.Diff(config.Keys(), want); diff != "" {
 		t.Error(diff)
 	}

@@ -27,8 +27,13 @@ var cleanups = []expired{
 	{"access_tokens", []string{"organization", "hash"}, "expires < $1", day},
 	{"families", []string{"organization", "id"}, "expires < $1 or revoked < $1", 30 * day},
 	{"sessions", []string{"organization", "id"}, "expires < $1 or ended < $1", 30 * day},
+	{"personal_links", []string{"organization", "hash"}, "expires < $1", 30 * day},
+	{"pending_identities", []string{"organization", "id"}, "expires < $1", day},
+	{"known_browsers", []string{"organization", "user_id", "browser_hash"}, "used < $1", 180 * day},
+	{"sso_exceptions", []string{"organization", "id"}, "expires < $1", 90 * day},
 	{"operator_links", []string{"hash"}, "expires < $1", day},
 	{"operator_sessions", []string{"hash"}, "expires < $1", day},
+	{"invitations", []string{"organization", "id"}, "accepted < $1 or revoked < $1", 90 * day},
 	{"outbox", []string{"id"}, "delivered < $1 or failed < $1", 90 * day},
 }
 

@@ -58,6 +58,19 @@ func (w *work) postLetter(org id.Organization, l mail.Letter) (id.Delivery, erro
 
 func letterPlace(d id.Delivery) string { return "outbox/" + string(d) }
 
+// remembered is what is kept of a delivery that was taken: of a letter that has left the house only which it was.
+func remembered(d outbox.Delivery, receipt json.RawMessage) json.RawMessage {
+	if d.Kind != outbox.Mail {
+		return d.Payload
+	}
+	var r mail.Receipt
+	var p letterPayload
+	if json.Unmarshal(receipt, &r) == nil && r.Mailbox || json.Unmarshal(d.Payload, &p) != nil {
+		return d.Payload
+	}
+	return json.RawMessage(encode(map[string]any{"template": p.Template}))
+}
+
 // Letter opens the letter of a delivery of the kind mail.
 func (db *DB) Letter(d outbox.Delivery) (mail.Message, error) {
 	var p letterPayload

@@ -83,10 +83,10 @@ func (db *DB) Delivered(ctx context.Context, d outbox.Delivery, receipt json.Raw
 	return db.System().Write(ctx, func(tx *SystemTx) error {
 		tx.queue(`
 			update outbox
-			set delivered = $1, receipt = $2, leased_until = null, last_error = null
+			set delivered = $1, receipt = $2, payload = $5, leased_until = null, last_error = null
 			where id = $3
 			and attempts = $4
-			and delivered is null`, micros(tx.Now()), jsonOrNull(receipt), d.ID, d.Attempts)
+			and delivered is null`, micros(tx.Now()), jsonOrNull(receipt), d.ID, d.Attempts, string(remembered(d, receipt)))
 		return nil
 	})
 }

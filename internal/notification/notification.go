@@ -1,0 +1,103 @@
+// Package notification says what a person or an organization's own program can be told of, and how a program can see that
+// it was us who told it.
+package notification
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// Kind is a kind of news.
+type Kind string
+
+// The kinds.
+const (
+	// Security is news about one's own account: a new factor, a changed password. It cannot be switched off, or whoever
+	// takes an account over would do that first.
+	Security Kind = "security"
+	// AccessChanged tells a person that their own access has changed.
+	AccessChanged Kind = "access-changed"
+	// NeedsRoles tells those who give roles of a new person without any.
+	NeedsRoles Kind = "needs-roles"
+	// Directories tells those who look after sign-in and provisioning that a directory is silent, braked or in conflict.
+	Directories Kind = "directories"
+	// Expiry tells them what expires soon: tokens, certificates, secrets.
+	Expiry Kind = "expiry"
+)
+
+// About is a kind as pages show it.
+type About struct {
+	Kind  Kind
+	Title string
+	Text  string
+	// For is the permission whose holders are told; "" for everybody about themselves.
+	For id.Permission
+	// Always says that it cannot be switched off.
+	Always bool
+}
+
+// Kinds are all of them, in the order of pages.
+var Kinds = []About{
+	{Kind: Security, Title: "Security of your account", Text: "A new way to sign in, a changed password or address, a sign-in from a new device.", Always: true},
+	{Kind: AccessChanged, Title: "Changes of your access", Text: "A role was given to you or taken away."},
+	{Kind: NeedsRoles, Title: "New people who need roles", Text: "Somebody has come and has no roles beyond what everybody gets.", For: access.UsersManage},
+	{Kind: Directories, Title: "Problems of a directory", Text: "A directory has fallen silent, took many people away at once, or sent what waits for a decision.", For: access.ConnectionsManage},
+	{Kind: Expiry, Title: "What expires soon", Text: "Tokens of directories, certificates and secrets of connections, ahead of time.", For: access.ConnectionsManage},
+}
+
+// Known finds a kind.
+func Known(k Kind) (About, bool) {
+	i := slices.IndexFunc(Kinds, func(a About) bool { return a.Kind == k })
+	if i < 0 {
+		return About{}, false
+	}
+	return Kinds[i], true
+}
+
+// Choice is what a person chose; the zero value chose nothing yet and gets everything that is meant for them.
+type Choice struct {
+	Made  bool
+	Kinds []Kind
+}
+
+// Wants reports whether a person who chose so is told of a kind.
+func (c Choice) Wants(k Kind) bool {
+	about, known := Known(k)
+	return known && (about.Always || !c.Made || slices.Contains(c.Kinds, k))
+}
+
+// Clean keeps of a list what can be chosen, each once, in the order of Kinds.
+func Clean(chosen []Kind) []Kind {
+	out := []Kind{}
+	for _, a := range Kinds {
+		if !a.Always && slices.Contains(chosen, a.Kind) {
+			out = append(out, a.Kind)
+		}
+	}
+	return out
+}
+
+// SecretMark starts every webhook secret (Standard Webhooks).
+const SecretMark = "whsec_"
+
+// Signature signs a webhook as Standard Webhooks 1.0.0 asks: HMAC-SHA-256 over id, time in seconds and body with dots
+// between, under the base64 behind the secret's mark; any other secret is taken as it is.
+func Signature(secret, delivery string, seconds int64, body []byte) string {
+	key := []byte(secret)
+	if text, marked := strings.CutPrefix(secret, SecretMark); marked {
+		if raw, err := base64.StdEncoding.DecodeString(text); err == nil {
+			key = raw
+		}
+	}
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(delivery + "." + strconv.FormatInt(seconds, 10) + "."))
+	m.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
+}
