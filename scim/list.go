@@ -210,22 +210,26 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 
 	// What is left to skip and to fill as the lists follow one another.
 	skip, room, total := start-1, count, 0
+	var began time.Time
 	var pages []*Page
 	for i := range plans {
 		p := &plans[i]
 		q := p.query
 		q.Count = room
 		q.Offset = skip
-		if q.SortBy == nil && len(plans) == 1 {
+		if len(plans) == 1 {
+			began = at.began
 			switch {
-			case l.cursor != nil:
-				q.After, q.Offset = at.after, 0
-			case skip > 0:
+			case skip == 0:
+				began = h.Now()
+			case l.cursor == nil:
 				// Deletions shift startIndex; who walks on from a page we served goes on behind its last
 				// resource and loses nobody (RFC 7644 section 3.4.2.4 promises nothing).
-				if after, ok := h.hints.get(hint{listed, skip}, h.Now()); ok {
-					q.After, q.Offset = after, 0
-				}
+				place := h.placeOf(c, listed, skip)
+				at.after, began = place.After, place.Began
+			}
+			if at.after != "" {
+				q.After, q.Before, q.Offset = at.after, skip, 0
 			}
 		}
 		page, err := c.tenant.Store.List(c.r.Context(), p.rt, q)
@@ -245,7 +249,7 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 		buf.WriteString(`,"startIndex":` + strconv.Itoa(start))
 	}
 	buf.WriteString(`,"itemsPerPage":` + strconv.Itoa(returned) + `,"Resources":[`)
-	last, first := "", true
+	first := true
 	for i, page := range pages {
 		for _, r := range page.Resources {
 			if !first {
@@ -255,22 +259,25 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 			if err := h.render(&buf, c.tenant, plans[i].rt, r, plans[i].projection, nil); err != nil {
 				return err
 			}
-			last = r.ID
 		}
 	}
 	buf.WriteByte(']')
-	if returned > 0 {
-		next := cursor{offset: start - 1 + returned, after: last}
+	if count > 0 {
+		next := cursor{offset: start - 1 + returned}
 		// The store knows whether a walk by key goes on; by offset only the total tells.
 		more := next.offset < total
 		if len(pages) == 1 {
-			more = pages[0].More
+			more, next.after, next.began = pages[0].More, pages[0].Place, began
 		}
-		if l.cursor != nil && more {
+		switch {
+		case l.cursor != nil && more:
 			buf.WriteString(`,"nextCursor":"` + next.write(listed, count, h.Now()) + `"`)
-		}
-		if l.cursor == nil && more && plans[0].query.SortBy == nil && len(plans) == 1 {
-			h.hints.put(hint{listed, next.offset}, last, h.Now())
+		case more && next.after != "":
+			h.keepPlace(c, listed, next)
+		case !more && !began.IsZero() && plans[0].query.Filter == nil:
+			if w, ok := c.tenant.Store.(Walker); ok {
+				w.Walked(plans[0].rt, began, next.offset)
+			}
 		}
 	}
 	buf.WriteByte('}')
@@ -343,6 +350,8 @@ func sortable(rt *ResourceType, p Path) (Path, bool) {
 // another list is refused by it.
 type listID [8]byte
 
+func (l listID) String() string { return base64.RawURLEncoding.EncodeToString(l[:]) }
+
 func (h *Handler) identify(t *Tenant, plans []plan) listID {
 	s := sha256.New()
 	fmt.Fprintf(s, "%s\n", t.Base)
@@ -359,18 +368,27 @@ func (h *Handler) identify(t *Tenant, plans []plan) listID {
 	return listID(s.Sum(nil))
 }
 
-// cursor is a position of RFC 9865: behind a resource, or at an offset where the list is sorted. It is
-// not sealed: it names nothing but a place in a list that its holder may read anyway.
+// cursor is a position of RFC 9865: behind a resource, or at an offset where the store names no place.
+// It is not sealed: it names nothing but a place in a list that its holder may read anyway.
 type cursor struct {
 	offset int
 	after  string
+	began  time.Time
 }
 
+// cursorVersion changes with what a cursor is made of.
+const cursorVersion = 2
+
 func (c cursor) write(list listID, count int, now time.Time) string {
-	b := append([]byte{1}, list[:]...)
+	b := append([]byte{cursorVersion}, list[:]...)
 	b = binary.AppendVarint(b, now.Unix())
 	b = binary.AppendVarint(b, int64(count))
 	b = binary.AppendVarint(b, int64(c.offset))
+	var began int64
+	if !c.began.IsZero() {
+		began = c.began.UnixMicro()
+	}
+	b = binary.AppendVarint(b, began)
 	return base64.RawURLEncoding.EncodeToString(append(b, c.after...))
 }
 
@@ -380,11 +398,11 @@ func readCursor(s string, list listID, count int, now time.Time) (cursor, error)
 	}
 	invalid := badRequest(InvalidCursor, "This cursor is not of this list.")
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(b) < 1+len(list) || b[0] != 1 || listID(b[1:1+len(list)]) != list {
+	if err != nil || len(b) < 1+len(list) || b[0] != cursorVersion || listID(b[1:1+len(list)]) != list {
 		return cursor{}, invalid
 	}
 	b = b[1+len(list):]
-	var numbers [3]int64
+	var numbers [4]int64
 	for i := range numbers {
 		n, size := binary.Varint(b)
 		if size <= 0 {
@@ -401,11 +419,35 @@ func readCursor(s string, list listID, count int, now time.Time) (cursor, error)
 	case asked != count:
 		return cursor{}, badRequest(InvalidCount, "This list was begun with count %d and goes on with it.", asked)
 	}
-	return cursor{offset: int(offset), after: string(b)}, nil
+	c := cursor{offset: int(offset), after: string(b)}
+	if numbers[3] > 0 && numbers[3] <= numbers[0]*1e6+1e6 {
+		c.began = time.UnixMicro(numbers[3])
+	}
+	return c, nil
 }
 
-// hints remember where pages ended, so that a walk by startIndex is a walk by key. They are per node and
-// only hints: without one the store counts.
+// placeOf finds where the page before the asked one ended: this node remembers, or another one does.
+func (h *Handler) placeOf(c *call, list listID, before int) Place {
+	if p, ok := h.hints.get(hint{list, before}, h.Now()); ok {
+		return p
+	}
+	if w, ok := c.tenant.Store.(Walker); ok {
+		p, _ := w.PlaceOf(c.r.Context(), list.String(), before)
+		return p
+	}
+	return Place{}
+}
+
+func (h *Handler) keepPlace(c *call, list listID, at cursor) {
+	p := Place{After: at.after, Began: at.began}
+	h.hints.put(hint{list, at.offset}, p, h.Now())
+	if w, ok := c.tenant.Store.(Walker); ok {
+		w.KeepPlace(c.r.Context(), list.String(), at.offset, p)
+	}
+}
+
+// hints remember where pages ended, so that a walk by startIndex is a walk by key. They are only hints:
+// without one the store counts.
 type hints struct {
 	mu   sync.Mutex
 	seen map[hint]hinted // guarded by mu
@@ -413,31 +455,32 @@ type hints struct {
 
 type hint struct {
 	list   listID
-	offset int
+	before int
 }
 
 type hinted struct {
-	after string
-	at    time.Time
+	Place
+	at time.Time
 }
 
 const (
-	hintAge  = 5 * time.Minute
-	maxHints = 10_000
+	// PlaceAge is how long a place is good for: longer than any client takes between two pages.
+	PlaceAge = 10 * time.Minute
+	maxHints = 20_000
 )
 
-func (h *hints) get(k hint, now time.Time) (string, bool) {
+func (h *hints) get(k hint, now time.Time) (Place, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v, ok := h.seen[k]
-	return v.after, ok && now.Sub(v.at) < hintAge
+	return v.Place, ok && now.Sub(v.at) < PlaceAge
 }
 
-func (h *hints) put(k hint, after string, now time.Time) {
+func (h *hints) put(k hint, p Place, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.seen == nil || len(h.seen) >= maxHints {
 		h.seen = map[hint]hinted{}
 	}
-	h.seen[k] = hinted{after, now}
+	h.seen[k] = hinted{p, now}
 }

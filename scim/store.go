@@ -43,19 +43,44 @@ type Query struct {
 	SortBy     *Path   // nil leaves the store's own order, which is total and stable
 	Descending bool
 
-	// Offset counts from the start, or from behind After where that is set: the id of the last
-	// resource of an earlier page in the store's own order.
+	// Offset counts from the start. Where After is set the page goes on behind it instead: it is the
+	// Place of an earlier page of the same list, and Before is how many resources the pages up to there
+	// had.
 	Offset int
 	After  string
+	Before int
 	Count  int // 0 asks for the total alone
 	Want   Want
 }
 
 // Page is part of the answer to a Query.
 type Page struct {
+	// Total is how many there are; of a page behind After, Before and what comes from there on. Who
+	// walks until so many have come then reads everything, also where others go meanwhile.
 	Total     int
 	Resources []*Resource
 	More      bool // whether something comes behind the last of Resources
+	// Place is where the last of Resources stands, for After; "" where the list has to be counted through.
+	Place string
+}
+
+// Place is where a page of a listing ended.
+type Place struct {
+	After string
+	// Began is when the first page of the walk was served; zero where a page before this one was not.
+	Began time.Time
+}
+
+// Walker is a Store that more than one node serves, or that wants to know when a client has read all
+// there is.
+type Walker interface {
+	// PlaceOf gives the end of a page of the list with so many resources up to there, as some node kept
+	// it lately.
+	PlaceOf(ctx context.Context, list string, before int) (Place, bool)
+	// KeepPlace keeps it for other nodes.
+	KeepPlace(ctx context.Context, list string, before int, p Place)
+	// Walked hears that somebody has read a whole list, from its first page at began to its last one now.
+	Walked(rt *ResourceType, began time.Time, seen int)
 }
 
 // Store keeps the resources of one tenant. Every method is one transaction. Errors are *Error where
@@ -67,7 +92,7 @@ type Store interface {
 	// Get answers 404 for what does not exist, and for what belongs to another tenant.
 	Get(ctx context.Context, rt *ResourceType, id string, want Want) (*Resource, error)
 
-	// List answers a page. A total is exact.
+	// List answers a page. A total is exact, or nearly so of many thousands.
 	List(ctx context.Context, rt *ResourceType, q Query) (*Page, error)
 
 	// Modify loads the resource, asks check about its version (nil asks nothing) and change about its

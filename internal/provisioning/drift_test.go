@@ -31,7 +31,7 @@ func TestDrift_NamesWhoIsHereForWhatReason(t *testing.T) {
 			t.Helper()
 			out := []string{}
 			w.read("northwind", func(ctx context.Context, tx *store.Tx) error {
-				list, err := tx.Drifted(ctx, "plain", kind, w.clock.Now().AddDate(0, 0, -90), id.User(after), limit)
+				list, err := tx.Drifted(ctx, store.DriftQuery{Directory: "plain", Kind: kind, Before: w.clock.Now().AddDate(0, 0, -90), Limit: limit}, id.User(after))
 				for _, d := range list {
 					out = append(out, string(d.User))
 				}

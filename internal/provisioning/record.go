@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -62,6 +63,7 @@ type trace struct {
 	repairs       scim.Repairs
 	events        []audit.Event
 	replayOf      id.Request
+	walked        *walked
 }
 
 func (t *trace) WriteHeader(status int) {
@@ -177,6 +179,8 @@ type recorder struct {
 	queue chan *trace
 	bytes atomic.Int64
 	lost  atomic.Uint64
+
+	sights sights
 
 	mu       sync.Mutex
 	stranger map[place]turnedAway // guarded by mu
@@ -298,10 +302,15 @@ func (h *Handler) keep(ctx context.Context, batch []*trace) {
 	for org, list := range by {
 		rows, err := h.describe(ctx, org, list)
 		if err == nil {
+			resources, passes := h.log.sights.take(org, list, rows, h.DB.Now())
 			err = h.DB.Write(ctx, org, func(tx *store.Tx) error {
 				tx.LogRequests(ctx, rows)
+				note(tx, list, resources)
 				return nil
 			})
+			for _, p := range passes {
+				err = errors.Join(err, h.DB.Named(ctx, p.organization, p.directory, p.kind))
+			}
 		}
 		if err != nil {
 			h.log.lost.Add(uint64(len(list)))

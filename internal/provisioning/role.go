@@ -86,9 +86,6 @@ func (t *tenant) listRoles(ctx context.Context, q scim.Query) (*scim.Page, error
 		return cmp.Or(by, cmp.Compare(a.ID, b.ID))
 	})
 	page := &scim.Page{Total: len(found)}
-	if q.After != "" {
-		found = slices.DeleteFunc(found, func(r *scim.Resource) bool { return r.ID <= q.After })
-	}
 	found = found[min(q.Offset, len(found)):]
 	page.More = len(found) > q.Count
 	page.Resources = found[:min(q.Count, len(found))]

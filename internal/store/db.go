@@ -49,6 +49,7 @@ type DB struct {
 
 	versions *versionWatch
 	posted   chan struct{}
+	totals   totals
 }
 
 // binding is what a transaction is bound to.

@@ -75,3 +75,11 @@ func classify(err error) error {
 	}
 	return err
 }
+
+// hasty lets a transaction's commit not wait for the disk, or is "": for what is only a hint, and of no use after a crash.
+func (d dialect) hasty() string {
+	if d == postgresDialect {
+		return `set local synchronous_commit to off`
+	}
+	return ""
+}

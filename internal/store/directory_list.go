@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/scim"
@@ -35,7 +39,7 @@ func (p *Push) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 	return page, err
 }
 
-// list answers a page. The store's own order is by id: it is total, stable, and a page that goes on behind an id reads only
+// list answers a page. The store's own order is by id: it is total and stable. A page that goes on behind a place reads only
 // itself.
 func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*scim.Page, error) {
 	f := &filterSQL{p: p, rt: rt, args: []any{p.tx.Organization, p.Directory.ID}}
@@ -43,9 +47,7 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 			from directory_records r
 			where r.organization = $1
 				and r.directory = $2`
-	row := "r"
 	if !f.users() {
-		row = "g"
 		from = `
 			from groups g
 			where g.organization = $1
@@ -56,23 +58,71 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 	}
 	page := &scim.Page{}
 	if q.Count == 0 {
-		return page, p.count(ctx, page, from, f.args)
+		var err error
+		page.Total, err = p.total(ctx, from, f.args)
+		return page, err
 	}
+	sort := f.sorting(q.SortBy, q.Descending)
 
 	// The rows of a pointed filter are few, so they are counted where they are found; of others the page comes first, and the
 	// total only where the page does not tell it.
-	inline := q.Filter != nil && pointed(q.Filter.Expr) && q.Offset == 0 && q.After == "" && q.SortBy == nil
-	counted := "0"
-	if inline {
-		counted = "count(*) over ()"
+	if q.Filter != nil && pointed(q.Filter.Expr) && q.Offset == 0 && q.After == "" && q.SortBy == nil {
+		// Found by the value's own index and then sorted: an order that an index has would tempt the planner to read all
+		// resources in that order until it meets the few.
+		err := p.page(ctx, f, page, q, nil, "count(*) over ()", from, f.idColumn()+" || ''")
+		return page, err
 	}
-	countArgs := len(f.args)
-	paged := from
-	if q.After != "" {
-		paged += "\n\t\t\t\tand " + f.idColumn() + " > " + f.arg(q.After)
+	runs := []run{func(*filterSQL) string { return sqlTrue }}
+	order := f.idColumn()
+	if sort != nil {
+		order = sort.order(sort.expr, sort.id)
 	}
+	switch {
+	case q.After == "":
+	case sort == nil:
+		runs = []run{func(f *filterSQL) string { return f.idColumn() + " > " + f.arg(q.After) }}
+	default:
+		place, err := sort.place(q.After)
+		if err != nil {
+			return nil, err
+		}
+		runs = sort.behind(place)
+	}
+	args := f.args
+	for _, run := range runs {
+		f.args = slices.Clone(args)
+		part := from + "\n\t\t\t\tand (" + run(f) + ")"
+		if err := p.page(ctx, f, page, q, sort, "0", part, order); err != nil {
+			return nil, err
+		}
+		if page.More {
+			break
+		}
+	}
+	var err error
+	switch behind := q.Before + len(page.Resources); {
+	case q.After != "" && !page.More:
+		page.Total = behind
+	case q.After != "":
+		f.args = slices.Clone(args)
+		var any []string
+		for _, run := range runs {
+			any = append(any, "("+run(f)+")")
+		}
+		page.Total, err = p.totalBehind(ctx, from, args, from+"\n\t\t\t\tand ("+strings.Join(any, " or ")+")", f.args, q.Before)
+	case !page.More && (len(page.Resources) > 0 || q.Offset == 0):
+		page.Total = q.Offset + len(page.Resources)
+	default:
+		page.Total, err = p.total(ctx, from, args)
+	}
+	return page, err
+}
+
+// page reads up to as many resources as the page still has room for, and whether another one follows.
+func (p *Push) page(ctx context.Context, f *filterSQL, page *scim.Page, q scim.Query, sort *sorting, counted, from, order string) error {
+	row := f.row()
 	// The page is cut before anything is worked out for its rows.
-	outer := "s.id, s.version, s.created, s.modified, s.document, s.counted"
+	outer := "s.id, s.version, s.created, s.modified, s.document, s.counted, s.value"
 	var references string
 	switch {
 	case q.Want.Groups && f.users():
@@ -83,39 +133,44 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 	if references != "" {
 		outer += ", " + references
 	}
-	order, place := f.order(q.SortBy, q.Descending), ""
-	behind := "s.id"
-	if q.SortBy != nil {
-		place, behind = ", row_number() over (order by "+order+") as place", "s.place"
+	value, outerOrder := "null", "s.id"
+	if sort != nil {
+		value, outerOrder = sort.expr, sort.order("s.value", "s.id")
 	}
-	if inline {
-		// Found by the value's own index and then sorted: an order that an index has would tempt the planner to read all
-		// resources in that order until it meets the few.
-		order = f.idColumn() + " || ''"
+	room := q.Count - len(page.Resources)
+	kept := room
+	offset := q.Offset
+	if q.After != "" {
+		offset = 0
 	}
 	// The cast keeps SQLite from planning by the number: it would plan anew for each request, which costs more than the rest.
 	sql := fmt.Sprintf(`
 		select %s
 		from (
-			select %s as id, %[3]s.version, %[3]s.created, %[3]s.modified, %[3]s.document, %[4]s as counted%[5]s%[6]s
+			select %s as id, %[3]s.version, %[3]s.created, %[3]s.modified, %[3]s.document, %[4]s as counted, %[5]s as value%[6]s
 			order by %[7]s
 			limit cast(%[8]s as bigint)
 			offset %[9]s) s
 		order by %[10]s`,
-		outer, f.idColumn(), row, counted, place, paged, order, f.arg(q.Count+1), f.arg(q.Offset), behind)
+		outer, f.idColumn(), row, counted, value, from, order, f.arg(room+1), f.arg(offset), outerOrder)
 	query := p.tx.query
-	if inline {
+	if counted != "0" {
 		query = p.tx.lastQuery
 	}
-	all, err := collect[*scim.Resource](query(ctx, sql, f.args...))(func(s scanner) (*scim.Resource, error) {
+	var last any
+	found, err := collect[*scim.Resource](query(ctx, sql, f.args...))(func(s scanner) (*scim.Resource, error) {
 		r := &scim.Resource{}
 		var doc, raw json.RawMessage
-		dest := []any{&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), orZero(&page.Total)}
+		var v any
+		dest := []any{&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), orZero(&page.Total), &v}
 		if references != "" {
 			dest = append(dest, rawJSON(&raw))
 		}
 		if err := s.Scan(dest...); err != nil {
 			return nil, err
+		}
+		if kept > 0 {
+			kept, last = kept-1, v
 		}
 		r.Document = doc
 		refs, err := readReferences(raw)
@@ -127,27 +182,88 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 		return r, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", rt.Endpoint, err)
+		return fmt.Errorf("list %s: %w", f.rt.Endpoint, err)
 	}
-	if page.More = len(all) > q.Count; page.More {
-		all = all[:q.Count]
+	page.Resources = append(page.Resources, found...)
+	if page.More = len(page.Resources) > q.Count; page.More {
+		page.Resources = page.Resources[:q.Count]
 	}
-	page.Resources = all
-	switch {
-	case inline:
-		return page, nil
-	case !page.More && q.After == "" && (len(all) > 0 || q.Offset == 0):
-		page.Total = q.Offset + len(all)
-		return page, nil
-	}
-	return page, p.count(ctx, page, from, f.args[:countArgs])
-}
-
-func (p *Push) count(ctx context.Context, page *scim.Page, from string, args []any) error {
-	err := p.tx.lastRow(ctx, `
-			select count(*)`+from, args...).Scan(orZero(&page.Total))
-	if err != nil {
-		return fmt.Errorf("count: %w", err)
+	switch n := len(page.Resources); {
+	case room == kept: // none of them is on the page
+	case sort == nil:
+		page.Place = page.Resources[n-1].ID
+	default:
+		page.Place = sortPlace{page.Resources[n-1].ID, last}.write()
 	}
 	return nil
+}
+
+// Totals. A total of many thousands costs more than the page, and changes while it is read: one that was counted a moment ago
+// serves, on this node. RFC 7644 section 3.4.2.4 leaves that open.
+const (
+	// exactTotal is up to where every total is counted.
+	exactTotal = 10_000
+	totalAge   = time.Second
+	maxTotals  = 1000
+)
+
+type totals struct {
+	mu    sync.Mutex
+	known map[string]countedTotal // guarded by mu
+}
+
+type countedTotal struct {
+	n  int
+	at time.Time
+}
+
+func (t *totals) get(key string, now time.Time) (int, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, ok := t.known[key]
+	return c.n, ok && now.Sub(c.at) < totalAge && !now.Before(c.at)
+}
+
+func (t *totals) put(key string, n int, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil || len(t.known) >= maxTotals {
+		t.known = map[string]countedTotal{}
+	}
+	t.known[key] = countedTotal{n, now}
+}
+
+// total counts what a list has.
+func (p *Push) total(ctx context.Context, from string, args []any) (int, error) {
+	key := fmt.Sprintf("%s %q", from, args)
+	if n, ok := p.tx.db.totals.get(key, p.tx.db.now()); ok {
+		return n, nil
+	}
+	var n int
+	if err := p.tx.queryRow(ctx, `
+			select count(*)`+from, args...).Scan(orZero(&n)); err != nil {
+		return 0, fmt.Errorf("count: %w", err)
+	}
+	if n > exactTotal {
+		p.tx.db.totals.put(key, n, p.tx.db.now())
+	}
+	return n, nil
+}
+
+// totalBehind counts what a list has for who walks through it: the resources before the place and all behind it. As far as
+// there are many behind, the list's own total says it.
+func (p *Push) totalBehind(ctx context.Context, from string, args []any, behind string, behindArgs []any, before int) (int, error) {
+	var n int
+	if err := p.tx.queryRow(ctx, `
+		select count(*)
+		from (
+			select 1`+behind+`
+			limit `+strconv.Itoa(exactTotal+1)+`) s`, behindArgs...).Scan(orZero(&n)); err != nil {
+		return 0, fmt.Errorf("count: %w", err)
+	}
+	if n <= exactTotal {
+		return before + n, nil
+	}
+	all, err := p.total(ctx, from, args)
+	return max(all, before+n), err
 }

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -487,43 +490,128 @@ func pointed(x scim.Expr) bool {
 	return false
 }
 
-// order compiles the order of a list, the store's own behind it, so that it is total. Missing values come last, or first
-// when it descends (RFC 7644 section 3.4.2.3).
-func (f *filterSQL) order(by *scim.Path, descending bool) string {
-	id := f.idColumn()
+// sorting is the order of a list. The store's own order stands behind it, so that it is total.
+type sorting struct {
+	expr       string
+	id         string
+	nullable   bool
+	descending bool
+	decimal    bool
+}
+
+// sorting compiles the order of a list; nil is the store's own.
+func (f *filterSQL) sorting(by *scim.Path, descending bool) *sorting {
 	if by == nil {
-		return id
+		return nil
 	}
 	d := f.p.tx.d
-	var expr string
-	switch leaf := by.Leaf(); {
+	leaf := by.Leaf()
+	s := &sorting{id: f.idColumn(), descending: descending, decimal: leaf.Type == scim.TypeDecimal}
+	switch {
 	case by.Extension == nil && by.Attribute.Name == "meta":
 		switch leaf.Name {
 		case "created":
-			expr = f.row() + ".created"
+			s.expr = f.row() + ".created"
 		case "lastModified":
-			expr = f.row() + ".modified"
+			s.expr = f.row() + ".modified"
 		case "version":
-			expr = f.row() + ".version"
+			s.expr = f.row() + ".version"
 		default:
-			return id // the same for all, or as the id is
+			return nil // the same for all, or as the id is
 		}
 	case by.Attribute.MultiValued:
 		e := d.elementText("e.value")
 		if by.Sub != nil {
 			e = "(e.value ->> " + quoted(by.Sub.Name) + ")"
 		}
-		expr = d.firstElement(f.attribute(*by), e)
-		expr = f.sortable(value{expr: expr, json: true}, leaf)
+		s.nullable = true
+		s.expr = f.sortable(value{expr: d.firstElement(f.attribute(*by), e), json: true}, leaf)
 	default:
 		v, _ := f.single(*by)
-		expr = f.sortable(v, leaf)
+		s.expr = f.sortable(v, leaf)
+		s.nullable = !slices.Contains([]string{"r.user_id", "g.id", "r.user_name_key", "r.active"}, v.expr)
 	}
-	direction := ""
-	if descending {
-		direction = " desc"
+	return s
+}
+
+// order is what stands behind "order by". Missing values come last, or first when it descends (RFC 7644 section 3.4.2.3):
+// that is how PostgreSQL keeps an index, so one that there is serves it.
+func (s *sorting) order(expr, id string) string {
+	switch {
+	case s.descending && s.nullable:
+		return expr + " desc nulls first, " + id
+	case s.descending:
+		return expr + " desc, " + id
+	case s.nullable:
+		return expr + " nulls last, " + id
 	}
-	return fmt.Sprintf("(case when %[1]s is null then 1 else 0 end)%[2]s, %[1]s%[2]s, %[3]s", expr, direction, id)
+	return expr + ", " + id
+}
+
+// sortPlace is where a page of a sorted list ended: behind a value and, among those who share it, behind an id.
+type sortPlace struct {
+	ID    string `json:"id"`
+	Value any    `json:"v,omitempty"` // nil: missing
+}
+
+// maxPlace bounds a place: a longer one would not fit into an address, so such a list is counted through.
+const maxPlace = 1000
+
+func (p sortPlace) write() string {
+	b, err := json.Marshal(p)
+	if err != nil || len(b) > maxPlace {
+		return ""
+	}
+	return string(b)
+}
+
+// place reads what write wrote.
+func (s *sorting) place(text string) (p sortPlace, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&p); err != nil || p.ID == "" {
+		return p, scim.Errorf(http.StatusBadRequest, scim.InvalidCursor, "This cursor is not of this list.")
+	}
+	switch v := p.Value.(type) {
+	case nil, string, bool:
+		return p, nil
+	case json.Number:
+		if s.decimal {
+			p.Value, err = v.Float64()
+		} else {
+			p.Value, err = v.Int64()
+		}
+		if err == nil {
+			return p, nil
+		}
+	}
+	return p, scim.Errorf(http.StatusBadRequest, scim.InvalidCursor, "This cursor is not of this list.")
+}
+
+// run is a condition that a part of a page stands under; its arguments are added to those of f.
+type run func(f *filterSQL) string
+
+// behind gives the conditions of what comes behind a place, one for each run of the index that an order has: first those who
+// have a value and those who have none, or the other way about.
+func (s *sorting) behind(p sortPlace) []run {
+	next := func(f *filterSQL) string {
+		if p.Value == nil {
+			return fmt.Sprintf("%s is null and %s > %s", s.expr, s.id, f.arg(p.ID))
+		}
+		sign := ">"
+		if s.descending {
+			sign = "<"
+		}
+		return fmt.Sprintf("%[1]s %[2]s= %[3]s and (%[1]s %[2]s %[3]s or %[4]s > %[5]s)", s.expr, sign, f.arg(p.Value), s.id, f.arg(p.ID))
+	}
+	rest := func(*filterSQL) string { return s.expr + " is null" }
+	if s.descending {
+		rest = func(*filterSQL) string { return s.expr + " is not null" }
+	}
+	if !s.nullable || (p.Value == nil) != s.descending {
+		return []run{next}
+	}
+	return []run{next, rest}
 }
 
 func (f *filterSQL) sortable(v value, leaf *scim.Attribute) string {
