@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/page"
 )
@@ -144,8 +145,9 @@ func clip(path string) string {
 	return path
 }
 
-// recoverer turns a panic into an answer with a short code, and the code and the stack into a line.
-func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
+// recoverer turns a panic into an answer with a short code, the code and the stack into a line, and the fact that it
+// happened into an event: somebody may have sent what should not have come.
+func recoverer(log *slog.Logger, failed func(context.Context, audit.Event) error) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
@@ -157,8 +159,16 @@ func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
 					panic(p)
 				}
 				code := page.Code()
-				_, request := From(r)
+				ip, request := From(r)
 				log.ErrorContext(r.Context(), "a request panicked", "request", request, "code", code, "panic", p, "stack", string(debug.Stack()))
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), eventLimit)
+				defer cancel()
+				if err := failed(ctx, audit.Event{
+					Actor: audit.Actor{Kind: audit.ActorSystem, Door: doorOf(r.URL.Path), IP: ip, Request: request}, Action: "request.failed",
+					TargetKind: "request", TargetID: request, TargetName: r.Method + " " + clip(r.URL.Path), Outcome: audit.Refused, Code: code,
+				}); err != nil {
+					log.ErrorContext(r.Context(), "the event of a panic is lost", "request", request, "code", code, "error", err)
+				}
 				if a, ok := w.(*answer); ok && a.status != 0 {
 					panic(http.ErrAbortHandler) // half an answer is worse than a broken connection
 				}
@@ -169,6 +179,21 @@ func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// doorOf is the door that a path is behind.
+func doorOf(path string) audit.Door {
+	switch faceOf(path) {
+	case faceSCIM:
+		return audit.SCIM
+	case faceOpenID:
+		return audit.OpenID
+	case faceSignIn:
+		return audit.SignIn
+	case faceAPI:
+		return audit.API
+	}
+	return audit.Console
 }
 
 // bound sets what holds for every answer and every body. A face sets stricter ones for itself.

@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/vestibule-id/vestibule/internal/adminapi"
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/console"
 	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/job"
@@ -74,6 +76,9 @@ const (
 	drainLimit  = 20 * time.Second
 )
 
+// eventLimit is how long an answer about a failed request waits for its event.
+const eventLimit = 2 * time.Second
+
 // New wires a node.
 func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{log: o.Log}
@@ -103,7 +108,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
 
 	r := chi.NewRouter()
-	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log), bound(strings.HasPrefix(o.URL, "https://")))
+	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),
+		bound(strings.HasPrefix(o.URL, "https://")), middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, notFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, methodNotAllowed) })
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -118,12 +124,23 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
+		api.Use(middleware.GetHead)
 		(&adminapi.API{DB: o.DB, Log: o.Log, From: From}).Mount(api)
 		return api
 	}))
 	mountUnserved(r, o.Log)
 	s.handler = r
 	return s, nil
+}
+
+// record writes an event of the installation.
+func record(db *store.DB) func(context.Context, audit.Event) error {
+	return func(ctx context.Context, e audit.Event) error {
+		return db.System().Write(ctx, func(tx *store.SystemTx) error {
+			tx.Record(ctx, e)
+			return nil
+		})
+	}
 }
 
 // lazily makes a handler at its first request: the admin API describes itself by reflection, which is most of a start's time

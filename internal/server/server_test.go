@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
@@ -53,6 +54,21 @@ func TestServer_HealthOnBothStores(t *testing.T) {
 			t.Errorf("readyz of a node that stops: got %d", rec.Code)
 		}
 	})
+}
+
+// RFC 9110 section 9.1: whoever serves GET serves HEAD. What takes neither still says so.
+func TestServer_HeadIsServedWhereGetIs(t *testing.T) {
+	t.Parallel()
+	s := node(t, storetest.Open(t, storetest.SQLite), io.Discard)
+	for _, target := range []string{"/", "/signin", "/jwks", "/.well-known/openid-configuration", "/api/v1/openapi.json", "/nothing"} {
+		want := ask(s, http.MethodGet, target)
+		if got := ask(s, http.MethodHead, target); got.Code != want.Code || got.Header().Get("Content-Type") != want.Header().Get("Content-Type") {
+			t.Errorf("%s: got %d %s, GET gives %d %s", target, got.Code, got.Header().Get("Content-Type"), want.Code, want.Header().Get("Content-Type"))
+		}
+	}
+	if got := ask(s, http.MethodHead, "/token"); got.Code != http.StatusMethodNotAllowed {
+		t.Errorf("got %d at an address that takes POST alone", got.Code)
+	}
 }
 
 func TestServer_AStoreThatIsAwayMakesANodeUnreadyAndNotDead(t *testing.T) {
@@ -141,7 +157,12 @@ func TestRecoverer_APanicIsAnAnswerWithACodeThatTheLogHas(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	for path, form := range map[string]string{"/scim/o/d/v2/Users": "application/scim+json", "/token": "application/json", "/": "text/html"} {
 		log.Reset()
-		h := identify(nil)(recoverer(logger)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken secret-value") })))
+		var events []audit.Event
+		failed := func(_ context.Context, e audit.Event) error {
+			events = append(events, e)
+			return nil
+		}
+		h := identify(nil)(recoverer(logger, failed)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken secret-value") })))
 		rec := ask(h, http.MethodGet, path)
 		var line struct{ Code, Stack string }
 		if err := json.Unmarshal([]byte(strings.SplitN(log.String(), "\n", 2)[0]), &line); err != nil {
@@ -153,6 +174,9 @@ func TestRecoverer_APanicIsAnAnswerWithACodeThatTheLogHas(t *testing.T) {
 		}
 		if strings.Contains(rec.Body.String(), "secret-value") {
 			t.Errorf("%s: the answer tells what only the log may: %s", path, rec.Body)
+		}
+		if len(events) != 1 || events[0].Code != line.Code || events[0].Action != "request.failed" || events[0].TargetName != "GET "+path {
+			t.Errorf("%s: got the events %+v", path, events)
 		}
 	}
 }
