@@ -13,31 +13,33 @@ import (
 
 // The kinds of id.
 type (
-	Organization string
-	User         string
-	Group        string
-	Resource     string
-	Role         string
-	Permission   string
-	Grant        string
-	Restriction  string
-	GroupRole    string
-	Directory    string
-	Connection   string
-	Application  string
-	Identity     string
-	Session      string
-	Attempt      string
-	Factor       string
-	Family       string
-	Conflict     string
-	Operator     string
-	APIToken     string
-	Event        string
-	Delivery     string
-	Request      string // of a directory, in its log
-	Invitation   string
-	Webhook      string
+	Organization    string
+	User            string
+	Group           string
+	Resource        string
+	Role            string
+	Permission      string
+	Grant           string
+	Restriction     string
+	GroupRole       string
+	Directory       string
+	Connection      string
+	Application     string
+	Identity        string
+	Session         string
+	Attempt         string
+	Factor          string
+	SSOException    string
+	PendingIdentity string // a provider's subject that waits to be linked
+	Family          string
+	Conflict        string
+	Operator        string
+	APIToken        string
+	Event           string
+	Delivery        string
+	Request         string // of a directory, in its log
+	Invitation      string
+	Webhook         string
 )
 
 // New makes a UUIDv7 of the asked kind. It panics only if the system has no randomness, which is a broken machine.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -15,14 +16,16 @@ import (
 // Settings is the document of an organization's settings, each under its name in the operator's file. What is left out has
 // the default that the accessor of the same name gives.
 type Settings struct {
-	AllowedDomains       []string        `json:"allowed_domains,omitempty"`
-	RequireMFA           bool            `json:"require_mfa,omitempty"`
-	EnforceSSO           bool            `json:"enforce_sso,omitempty"`
-	Session              SessionSettings `json:"session,omitzero"`
-	AvailableRoles       []id.Role       `json:"available_roles,omitempty"` // none: every role
-	DefaultRoles         []access.RoleAt `json:"default_roles,omitempty"`
-	DefaultProviderRoles []id.Role       `json:"default_provider_roles,omitempty"`
-	InvitationSeconds    int64           `json:"invitation_seconds,omitempty"`
+	AllowedDomains []string `json:"allowed_domains,omitempty"`
+	RequireMFA     bool     `json:"require_mfa,omitempty"`
+	EnforceSSO     bool     `json:"enforce_sso,omitempty"`
+	// LocalSignIn are the ways to sign in without a provider. Nil says nothing (see connection.Local), an empty list says none.
+	LocalSignIn          []connection.Method `json:"local_sign_in,omitzero"`
+	Session              SessionSettings     `json:"session,omitzero"`
+	AvailableRoles       []id.Role           `json:"available_roles,omitempty"` // none: every role
+	DefaultRoles         []access.RoleAt     `json:"default_roles,omitempty"`
+	DefaultProviderRoles []id.Role           `json:"default_provider_roles,omitempty"`
+	InvitationSeconds    int64               `json:"invitation_seconds,omitempty"`
 	// Successor is the address of who is promoted when a directory takes the last holder of a protected role away.
 	Successor string `json:"successor,omitempty"`
 }
