@@ -17,6 +17,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -34,11 +35,12 @@ func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Atte
 		return err
 	})
 	var to string
+	var form *saml.Outgoing // a message that goes by a form instead
 	var away store.Away
 	switch {
 	case err != nil:
 	case way.Protocol == connection.SAML:
-		to, away, err = f.askSAML(ctx, way.Connection, attempt, hints)
+		to, form, away, err = f.askSAML(ctx, way.Connection, attempt, hints)
 	default:
 		to, away, err = f.askOpenID(ctx, way.Connection, attempt, hints)
 	}
@@ -55,6 +57,10 @@ func (f *flow) send(w http.ResponseWriter, r *http.Request, attempt session.Atte
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	if form != nil {
+		f.post(w, r, "Signing in", way.Name, form)
+		return
+	}
 	if fromForm {
 		// A redirect after a form would need the provider's origin in this page's form-action, and which provider it is was not
 		// known when the page was made. A page that goes on by itself is a new navigation.
@@ -121,7 +127,7 @@ func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.H
 const maxCallback = 16 << 10
 
 // answered finds the connection that an answer has come for. It is the one of the address: who the answer says it is from
-// counts only against that. Addresses from which answers come that fit nothing are slowed down.
+// counts only against that. Addresses from which answers come that fit nothing are slowed down. Any protocol will do where none is named.
 func (f *flow) answered(w http.ResponseWriter, r *http.Request, speaks connection.Protocol) (way store.SignInConnection, at stop, ok bool) {
 	ctx := r.Context()
 	at = stop{organization: id.Organization(r.PathValue("organization")), connection: id.Connection(r.PathValue("connection"))}
@@ -140,7 +146,7 @@ func (f *flow) answered(w http.ResponseWriter, r *http.Request, speaks connectio
 			return err
 		})
 	}
-	if err == nil && way.Protocol != speaks {
+	if err == nil && speaks != "" && way.Protocol != speaks {
 		err = refuse(connection.CodeUnknownConnection, "")
 	}
 	if err != nil {
@@ -186,7 +192,12 @@ func (f *flow) callback(w http.ResponseWriter, r *http.Request) {
 		f.fail(w, r, at, f.stray(r, err))
 		return
 	}
-	at.attempt = attempt.ID
+	at.attempt, at.trial = attempt.ID, trialOf(attempt)
+	if at.trial != nil {
+		who, err := f.judgeAnswer(ctx, way.Connection, attempt, session.Hints{}, away, answer, at.trial)
+		f.tested(w, r, at, &who, err)
+		return
+	}
 	landed, err := f.land(r, way, attempt, away, answer)
 	f.finish(w, r, at, landed, err)
 }
@@ -252,68 +263,85 @@ type landing struct {
 func (f *flow) land(
 	r *http.Request, way store.SignInConnection, attempt session.Attempt, away store.Away, a answer,
 ) (landing, error) {
-	ctx := r.Context()
 	c := way.Connection
-	if c.Settings.Disabled {
+	if barred(c, attempt) {
 		return landing{}, refuse(connection.CodeConnectionDisabled, "")
 	}
 	hints, err := attempt.Hints()
 	if err != nil {
 		return landing{}, err
 	}
-	m, err := f.upstream.discover(ctx, c)
+	who, err := f.judgeAnswer(r.Context(), c, attempt, hints, away, a, nil)
 	if err != nil {
 		return landing{}, err
 	}
+	return f.enter(r, attempt, hints, c, who)
+}
+
+// judgeAnswer gives the person of an answer whose state was good, once everything about it is proved.
+func (f *flow) judgeAnswer(
+	ctx context.Context, c connection.Connection, attempt session.Attempt, hints session.Hints, away store.Away, a answer, seen *trial,
+) (arrival, error) {
+	m, err := f.upstream.discover(ctx, c)
+	if err != nil {
+		return arrival{}, err
+	}
+	seen.pass(connection.CheckProvider)
 	switch {
 	case a.issuer != "" && a.issuer != c.Settings.Issuer:
 		// RFC 9207 section 2.4: the answer of another provider, whose code must not go to this one's token endpoint.
-		return landing{}, refuse(CodeIssuer, "iss names another provider")
+		return arrival{}, refuse(CodeIssuer, "iss names another provider")
 	case a.issuer == "" && m.saysIssuer:
-		return landing{}, refuse(CodeIssuer, "the provider says it sends iss, and this answer has none")
+		return arrival{}, refuse(CodeIssuer, "the provider says it sends iss, and this answer has none")
 	case a.failure != "" && a.code != "":
-		return landing{}, refuse(CodeProvider, "the answer has both a code and an error")
+		return arrival{}, refuse(CodeProvider, "the answer has both a code and an error")
 	case a.failure != "":
-		return landing{}, refuse(CodeDenied, "the provider answered "+a.failure)
+		return arrival{}, refuse(CodeDenied, "the provider answered "+a.failure)
 	case a.code == "":
-		return landing{}, refuse(CodeProvider, "the answer has no code")
+		return arrival{}, refuse(CodeProvider, "the answer has no code")
 	}
+	seen.pass(connection.CheckAnswer)
 	verifier, err := f.DB.Keys.Open(verifierPlace(attempt.ID), away.Verifier)
 	if err != nil {
-		return landing{}, err
+		return arrival{}, err
 	}
 	t, err := f.upstream.exchange(ctx, c, m, a.code, string(verifier), callbackURL(f.URL, c.Organization, c.ID))
 	if err != nil {
-		return landing{}, err
+		return arrival{}, err
 	}
+	seen.pass(connection.CheckCode)
 	want := expected{
 		issuer: c.Settings.Issuer, clientID: c.Settings.ClientID, nonce: away.Nonce, algorithms: c.Settings.SigningAlgorithms(),
 		accessToken: t.access, tenant: c.Settings.Tenant, domain: c.Settings.HostedDomain, acrValues: c.Settings.ACRValues,
-		now: f.DB.Now(), maxAge: hints.MaxAge, keys: f.upstream.keySet(c, m),
+		now: f.DB.Now(), maxAge: hints.MaxAge, keys: f.upstream.keySet(c, m), passed: seen.pass,
 	}
 	if hints.Forced() {
 		want.maxAge, want.since = nil, attempt.Created
 	}
 	token, err := verify(ctx, t.id, want)
 	if err != nil {
+		seen.sawUnproven(c, t.id)
 		var known *refusal
 		if errors.As(err, &known) || fault.As(err) != nil {
-			return landing{}, err
+			return arrival{}, err
 		}
-		return landing{}, refuse(CodeToken, err.Error())
+		return arrival{}, refuse(CodeToken, err.Error())
 	}
+	seen.saw(c, "ID token", token)
 	var userinfo object
 	if t.access != "" && m.userinfo != "" && wanted(c, token) {
 		if userinfo, err = f.upstream.userInfo(ctx, m, t.access, token.text("sub")); err != nil {
-			return landing{}, err
+			return arrival{}, err
 		}
+		seen.saw(c, "userinfo", userinfo)
 	}
 	who := arrive(c, token, userinfo)
+	seen.grouped(c, who, token, userinfo)
 	if hints.Forced() && who.authTime.Before(attempt.Created) {
 		// The provider's clock was allowed to be behind; the session's time must prove the same to whoever asks it.
 		who.authTime = attempt.Created
 	}
-	return f.enter(r, attempt, hints, c, who)
+	return who, nil
 }
 
 // found is a refusal whose event was written where it was found.
@@ -339,7 +367,7 @@ func (f *flow) enter(
 			if err != nil {
 				return err
 			}
-			if now.Settings.Disabled {
+			if now.Settings.Closed() {
 				return refuse(connection.CodeConnectionDisabled, "")
 			}
 			finding, err := f.find(ctx, tx, c, who, actor)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/connection"
@@ -28,7 +29,15 @@ func parkedPlace(attempt session.Attempt) string {
 	return "attempt/" + string(attempt.ID) + "/assertion"
 }
 
-// fresh is the moment that an authentication must not be older than, or the zero time. SAML knows no age, so whoever gives one is
+// needed is the moment that an authentication must not be older than for this attempt and connection, or the zero time.
+func needed(c connection.Connection, attempt session.Attempt, hints session.Hints) time.Time {
+	if since := fresh(attempt, hints); !since.IsZero() || !c.Settings.SAML.ForceAuthn {
+		return since
+	}
+	return attempt.Created
+}
+
+// fresh is what the request of an application or of ours says of it, or the zero time. SAML knows no age, so whoever gives one is
 // authenticated anew, and what comes back is held against the age.
 func fresh(attempt session.Attempt, hints session.Hints) time.Time {
 	switch {
@@ -40,22 +49,40 @@ func fresh(attempt session.Attempt, hints session.Hints) time.Time {
 	return time.Time{}
 }
 
-// askSAML makes an AuthnRequest for the redirect binding: where to, and what to keep.
+// askSAML makes an AuthnRequest: where to, or what goes by a form, and what to keep.
 func (f *flow) askSAML(
 	ctx context.Context, c connection.Connection, attempt session.Attempt, hints session.Hints,
-) (string, store.Away, error) {
+) (string, *saml.Outgoing, store.Away, error) {
 	way, err := f.saml.connection(ctx, c)
 	if err != nil {
-		return "", store.Away{}, err
+		return "", nil, store.Away{}, err
 	}
 	relay := seal.Handle()
 	out, err := way.AuthnRequest(saml.AuthnOptions{
-		RelayState: relay, ForceAuthn: !fresh(attempt, hints).IsZero(), AuthnContexts: c.Settings.ACRValues,
+		RelayState: relay, ForceAuthn: !needed(c, attempt, hints).IsZero(), AuthnContexts: c.Settings.ACRValues,
 	})
 	if err != nil {
-		return "", store.Away{}, err
+		return "", nil, store.Away{}, err
 	}
-	return out.URL, store.Away{StateHash: seal.Fingerprint(relay), Nonce: out.ID}, nil
+	away := store.Away{StateHash: seal.Fingerprint(relay), Nonce: out.ID}
+	if out.Binding == saml.Post {
+		return "", out, away, nil
+	}
+	return out.URL, nil, away, nil
+}
+
+// post renders a form that carries a message to the provider. The page's policy admits the provider's origin, and any https
+// origin after it: Chromium holds the whole redirect chain after a form against it, and where a provider's own sign-in leads is
+// not ours to know. The page holds nothing that a stranger wrote.
+func (f *flow) post(w http.ResponseWriter, r *http.Request, title, name string, out *saml.Outgoing) {
+	to, err := url.Parse(out.URL)
+	if err != nil {
+		page.Refuse(w, r, f.Log, err)
+		return
+	}
+	page.AllowForms(w, to.Scheme+"://"+to.Host, "https:")
+	w.Header().Set("Cache-Control", "no-store")
+	f.render(w, r, http.StatusOK, postingPage(title, name, out))
 }
 
 // maxPosted bounds a response's form: the message's own limit in base64, percent-encoded at worst, and its RelayState.
@@ -80,6 +107,9 @@ func (f *flow) acs(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !one:
 		err = refuse(CodeProvider, "the response has RelayState twice")
+	case (len(relay) != len(seal.Handle()) || saml.Handle(relay) == "") && way.Settings.SAML.Unsolicited && !way.Settings.Disabled:
+		f.unasked(w, r, at, way.Connection)
+		return
 	case len(relay) != len(seal.Handle()) || saml.Handle(relay) == "":
 		// What a provider's own portal sends along is an address of its choosing or nothing.
 		err = refuse(CodeUnasked, "the RelayState is none of ours")
@@ -93,7 +123,7 @@ func (f *flow) acs(w http.ResponseWriter, r *http.Request) {
 		f.fail(w, r, at, f.stray(r, err))
 		return
 	}
-	at.attempt = attempt.ID
+	at.attempt, at.trial = attempt.ID, trialOf(attempt)
 	handle, err := f.believe(ctx, way.Connection, attempt, away, r.PostForm)
 	if err != nil {
 		f.fail(w, r, at, err)
@@ -107,7 +137,7 @@ func (f *flow) acs(w http.ResponseWriter, r *http.Request) {
 func (f *flow) believe(
 	ctx context.Context, c connection.Connection, attempt session.Attempt, away store.Away, form url.Values,
 ) (string, error) {
-	if c.Settings.Disabled {
+	if barred(c, attempt) {
 		return "", refuse(connection.CodeConnectionDisabled, "")
 	}
 	hints, err := attempt.Hints()
@@ -117,15 +147,11 @@ func (f *flow) believe(
 	if away.Nonce == "" {
 		return "", refuse(CodeAttempt, "")
 	}
-	way, err := f.saml.connection(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	assertion, err := way.ReadResponse(form, saml.Expectation{
-		RequestID: away.Nonce, AuthnContexts: c.Settings.ACRValues, AuthenticatedAfter: fresh(attempt, hints),
+	assertion, err := f.judgeResponse(ctx, c, form, saml.Expectation{
+		RequestID: away.Nonce, AuthnContexts: c.Settings.ACRValues, AuthenticatedAfter: needed(c, attempt, hints),
 	})
 	if err != nil {
-		return "", refusedBySAML(err)
+		return "", err
 	}
 	handle := seal.Handle()
 	parked := f.DB.Keys.Seal(parkedPlace(attempt), encode(assertion))
@@ -135,6 +161,24 @@ func (f *flow) believe(
 		}
 		return tx.ParkAttempt(ctx, attempt.ID, c.ID, seal.Fingerprint(handle), parked)
 	})
+}
+
+// judgeResponse reads a response. One that no known certificate signed may be signed by one that the provider publishes since: its
+// metadata is asked again, once in a while, and where that changed what counts the response is read anew.
+func (f *flow) judgeResponse(ctx context.Context, c connection.Connection, form url.Values, want saml.Expectation) (*saml.Assertion, error) {
+	way, err := f.saml.connection(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	assertion, err := way.ReadResponse(form, want)
+	var why *saml.Refusal
+	if errors.As(err, &why) && (why.Check == saml.CheckSignature || why.Check == saml.CheckDecryption) && f.saml.renew(ctx, c) {
+		if way, err = f.saml.connection(ctx, c); err != nil {
+			return nil, err
+		}
+		assertion, err = way.ReadResponse(form, want)
+	}
+	return assertion, refusedBySAML(err)
 }
 
 // replay remembers the messages of one connection.
@@ -151,7 +195,7 @@ func (r replay) Consume(ctx context.Context, message string, until time.Time) (b
 // refusedBySAML gives a refusal of the messages' reader its code. Its reason holds nothing from inside an assertion.
 func refusedBySAML(err error) error {
 	var r *saml.Refusal
-	if !errors.As(err, &r) {
+	if err == nil || !errors.As(err, &r) {
 		return err
 	}
 	switch r.Check {
@@ -165,12 +209,17 @@ func refusedBySAML(err error) error {
 
 // landed serves the step after the assertion consumer service: the first one that knows which browser this is.
 func (f *flow) landed(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
 	way, at, ok := f.answered(w, r, connection.SAML)
 	if !ok {
 		return
 	}
 	state, one := single(r.URL.Query(), "state")
+	f.enterParked(w, r, way.Connection, at, state, one)
+}
+
+// enterParked spends the handle of a parked assertion, by the browser that it belongs to, and signs in.
+func (f *flow) enterParked(w http.ResponseWriter, r *http.Request, c connection.Connection, at stop, state string, one bool) {
+	ctx := r.Context()
 	var attempt session.Attempt
 	var away store.Away
 	err := error(refuse(CodeAttempt, "the handle is missing or stands there twice"))
@@ -188,7 +237,7 @@ func (f *flow) landed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	at.attempt = attempt.ID
-	landed, err := f.landSAML(r, way.Connection, attempt, away)
+	landed, err := f.landSAML(r, c, attempt, away)
 	f.finish(w, r, at, landed, err)
 }
 
@@ -262,7 +311,7 @@ const overage = "http://schemas.microsoft.com/claims/groups.link"
 // address may make a user in the connection's own domains and never joins one.
 func arriveSAML(c connection.Connection, self string, a *saml.Assertion) (arrival, error) {
 	who := arrival{
-		person: connection.Person{Issuer: issuerOf(a, self), Subject: a.Subject.Value},
+		person: connection.Person{Issuer: issuerOf(a.Issuer, a.Subject, self), Subject: a.Subject.Value},
 		acr:    short(a.AuthnContext), sid: short(a.SessionIndex), authTime: a.AuthenticatedAt, until: a.SessionNotOnOrAfter,
 	}
 	for _, name := range mailNames {
@@ -299,21 +348,35 @@ func arriveSAML(c connection.Connection, self string, a *saml.Assertion) (arriva
 // issuerOf gives the provider as the identity keeps it. The same value under another format or qualifier is somebody else (SAML
 // Core section 2.2.2), so what differs from the plain case stands behind the provider's name. A qualifier that repeats who the two
 // sides are says nothing (section 8.3.7).
-func issuerOf(a *saml.Assertion, self string) string {
+func issuerOf(issuer string, name saml.NameID, self string) string {
 	q := url.Values{}
-	if a.Subject.Format != saml.Unspecified {
-		q.Set("format", a.Subject.Format)
+	if name.Format != saml.Unspecified {
+		q.Set("format", name.Format)
 	}
-	if n := a.Subject.NameQualifier; n != "" && n != a.Issuer {
+	if n := name.NameQualifier; n != "" && n != issuer {
 		q.Set("name_qualifier", n)
 	}
-	if n := a.Subject.SPNameQualifier; n != "" && n != self {
+	if n := name.SPNameQualifier; n != "" && n != self {
 		q.Set("sp_name_qualifier", n)
 	}
 	if len(q) == 0 {
-		return a.Issuer
+		return issuer
 	}
-	return a.Issuer + "#" + q.Encode()
+	return issuer + "#" + q.Encode()
+}
+
+// nameOf is the way back: the NameID of a kept identity. The provider's name is its entity id as it is now.
+func nameOf(entity, issuer, subject string) saml.NameID {
+	name := saml.NameID{Value: subject, Format: saml.Unspecified}
+	q, err := url.ParseQuery(strings.TrimPrefix(strings.TrimPrefix(issuer, entity), "#"))
+	if err != nil || !strings.HasPrefix(issuer, entity) {
+		return name
+	}
+	if format := q.Get("format"); format != "" {
+		name.Format = format
+	}
+	name.NameQualifier, name.SPNameQualifier = q.Get("name_qualifier"), q.Get("sp_name_qualifier")
+	return name
 }
 
 func first(a *saml.Assertion, names []string) string {

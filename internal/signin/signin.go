@@ -15,8 +15,13 @@
 //	POST /sso/{organization}/{connection}/acs   spends the handle, judges a SAML response, parks what it says
 //	GET  /sso/{organization}/{connection}/      the same browser's next step: finds the person and makes the session
 //	     landed
+//	GET  /sso/{organization}/{connection}/      asks whom a SAML provider sent unasked whether they mean it; POST signs
+//	     sent                                   them in
 //	GET  /sso/{organization}/{connection}/      our metadata as that connection's SAML service provider
 //	     metadata
+//	GET  /sso/{organization}/{connection}/      takes whom our logout has signed out to the provider's
+//	     leave
+//	GET, POST .../slo                           a SAML provider's demand to end sessions, or its answer to ours
 //	GET  /signin/no-access                      tells who has no access at all where they are and whom to ask
 //	POST /signin/no-access                      keeps their note for the administrators
 //
@@ -76,11 +81,16 @@ func (s *SignIn) Mount(r Router) {
 		{http.MethodGet, "/sso/{organization}/{connection}/callback", f.callback},
 		{http.MethodGet, "/sso/{organization}/{connection}/landed", f.landed},
 		{http.MethodGet, "/sso/{organization}/{connection}/metadata", f.metadata},
+		{http.MethodGet, "/sso/{organization}/{connection}/sent", f.sent},
+		{http.MethodPost, "/sso/{organization}/{connection}/sent", f.enterSent},
+		{http.MethodGet, "/sso/{organization}/{connection}/leave", f.depart},
 	} {
 		r.Method(route.method, route.pattern, page.Headers(f.sameOrigin(route.serve)))
 	}
 	// The provider's page posts here, so what stops forms of other sites must not stand before it. It gives nobody a session.
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/acs", page.Headers(http.HandlerFunc(f.acs)))
+	r.Method(http.MethodGet, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
+	r.Method(http.MethodPost, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
 }
 
 type flow struct {
@@ -245,6 +255,11 @@ func (f *flow) address(w http.ResponseWriter, r *http.Request) {
 
 // route decides where the person signs in and goes there.
 func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Attempt, hints session.Hints, typed bool) {
+	if t := trialOf(attempt); t != nil {
+		// The test of one connection, open or not: there is nothing to find out.
+		f.send(w, r, attempt, hints, stop{attempt: attempt.ID, organization: hints.Organization, connection: hints.Connection, trial: t}, false)
+		return
+	}
 	var route connection.Route
 	var home string
 	ctx := r.Context()
@@ -298,6 +313,7 @@ type stop struct {
 	name         string // of the organization
 	connection   id.Connection
 	recorded     bool // the event is written already, or nobody's sign-in was under way
+	trial        *trial // a test sign-in, whose end is a report
 }
 
 // fail ends a sign-in: a page, one audit event and, where we are at fault, a line in the log, all with the same code.
@@ -306,6 +322,10 @@ func (f *flow) fail(w http.ResponseWriter, r *http.Request, at stop, err error) 
 	why := refusalOf(err)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return // the person has gone; there is nobody to tell and nothing was decided
+	}
+	if at.trial != nil {
+		f.tested(w, r, at, nil, err)
+		return
 	}
 	if why.code == CodeInternal || why.cause != nil && why.code != CodeAttempt {
 		f.Log.ErrorContext(ctx, "sign-in failed", "organization", at.organization, "connection", at.connection, "code", why.code, "error", err)

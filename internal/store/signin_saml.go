@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/id"
@@ -38,4 +39,31 @@ func (tx *Tx) ConsumeMessage(ctx context.Context, name string, until time.Time) 
 		values ($1, 0, $2, 1)
 		on conflict (name, started) do nothing`, name, micros(until))
 	return n > 0, err
+}
+
+// unasked stands in place of a browser on an attempt that a provider began: nobody's yet.
+const unasked = "unasked/"
+
+// ParkUnasked keeps what a response said that nobody asked for, as an attempt of its own whose browser is not known: the form
+// came without cookies. The first browser that shows the handle is it (ClaimUnasked).
+func (tx *Tx) ParkUnasked(_ context.Context, a sessions.Attempt, connection id.Connection, stateHash, sealed string) {
+	tx.queue(`
+		insert into attempts (id, browser_hash, organization, connection, state_hash, verifier, request, purpose, created, expires)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		a.ID, unasked+string(a.ID), tx.Organization, connection, stateHash, sealed, string(a.Request), a.Purpose, micros(tx.now),
+		micros(tx.now.Add(sessions.AttemptLifetime)))
+}
+
+// ClaimUnasked gives such an attempt to a browser, once, and what it keeps; the same browser may look again.
+func (tx *Tx) ClaimUnasked(ctx context.Context, connection id.Connection, stateHash, browser string) (attempt id.Attempt, sealed string, err error) {
+	err = tx.queryRow(ctx, `
+		update attempts
+		set browser_hash = $1
+		where state_hash = $2 and organization = $3 and connection = $4 and finished is null and session_id is null
+			and expires > $5 and verifier is not null and (browser_hash = '`+unasked+`' || id or browser_hash = $1)
+		returning id, verifier`, browser, stateHash, tx.Organization, connection, micros(tx.now)).Scan(&attempt, &sealed)
+	if errors.Is(err, errNoRows) {
+		err = attemptOver()
+	}
+	return attempt, sealed, err
 }
