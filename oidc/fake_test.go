@@ -121,12 +121,12 @@ func (o *owner) Sessions(context.Context, *http.Request) ([]oidc.BrowserSession,
 	return []oidc.BrowserSession{{ID: o.session, Subject: "person"}}, nil
 }
 
-func (o *owner) End(_ context.Context, _ *http.Request, sessions []oidc.BrowserSession) ([]*http.Cookie, error) {
+func (o *owner) End(_ context.Context, _ *http.Request, sessions []oidc.BrowserSession, _ oidc.After) ([]*http.Cookie, string, error) {
 	for _, s := range sessions {
 		o.ended = append(o.ended, s.ID)
 	}
 	o.signedIn = false
-	return nil, nil
+	return nil, "", nil
 }
 
 func (o *owner) endFamily(family string) {

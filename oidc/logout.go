@@ -81,13 +81,18 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) {
 		ending = sessions[named : named+1]
 	}
 	if len(ending) > 0 {
-		cookies, err := p.browser.End(r.Context(), r, ending)
+		cookies, path, err := p.browser.End(r.Context(), r, ending, After{Location: target.location, Ask: confirmed})
 		if err != nil {
 			p.pageFailure(w, r, err)
 			return
 		}
 		for _, c := range cookies {
 			http.SetCookie(w, c)
+		}
+		if path != "" {
+			w.Header().Set("Location", path)
+			w.WriteHeader(http.StatusSeeOther)
+			return
 		}
 	}
 	if target.location == "" || confirmed {

@@ -141,8 +141,17 @@ type Browser interface {
 	Resume(ctx context.Context, r *http.Request, attempt string) (AuthorizeRequest, Outcome, error)
 	// Sessions are the live sessions of this browser.
 	Sessions(ctx context.Context, r *http.Request) ([]BrowserSession, error)
-	// End ends these sessions and all that hangs on them, and sees that applications are told.
-	End(ctx context.Context, r *http.Request, sessions []BrowserSession) ([]*http.Cookie, error)
+	// End ends these sessions and all that hangs on them, and sees that applications are told. Where
+	// the person leaves somewhere else too before this logout is over, it gives the path on this host
+	// to send the browser to; from there it comes to where after says.
+	End(ctx context.Context, r *http.Request, sessions []BrowserSession, after After) (cookies []*http.Cookie, path string, err error)
+}
+
+// After is where a logout ends: at an address that was judged, or on a page if it is empty. With Ask
+// the person follows a link there.
+type After struct {
+	Location string
+	Ask      bool
 }
 
 // A Grant is what a token stands for, at the moment it is asked about.

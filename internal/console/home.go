@@ -199,6 +199,7 @@ func (c *Console) leave(w http.ResponseWriter, r *http.Request) error {
 	if !id.Declared(string(org)) {
 		return fault.New(fault.NotFound, "There is no organization at this address.")
 	}
+	to := "/"
 	if hash := c.cookies().Hash(r, org); hash != "" {
 		from := c.from(r)
 		err := c.DB.Write(r.Context(), org, func(tx *store.Tx) error {
@@ -218,6 +219,10 @@ func (c *Console) leave(w http.ResponseWriter, r *http.Request) error {
 				Actor: from, Action: "session.ended", TargetKind: "session", TargetID: string(s.ID), TargetName: from.Name,
 				User: s.User, Reason: "signed out",
 			})
+			if way, err := tx.BeginLeaving(r.Context(), s, c.cookies().Browser(r), store.Leaving{}); err != nil || way != "" {
+				to = way
+				return err
+			}
 			return nil
 		})
 		if err != nil {
@@ -225,7 +230,7 @@ func (c *Console) leave(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	http.SetCookie(w, c.cookies().Clear(org))
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }
 

@@ -266,18 +266,22 @@ func (p *Provider) Sessions(ctx context.Context, r *http.Request) ([]oidc.Browse
 	return out, translate(err)
 }
 
-// End implements oidc.Browser: each session ends with its tokens and its applications told, in one transaction of its own.
-func (p *Provider) End(ctx context.Context, r *http.Request, ending []oidc.BrowserSession) ([]*http.Cookie, error) {
+// End implements oidc.Browser: each session ends with its tokens and its applications told, in one transaction of its own. Where a
+// person leaves their identity providers too, it does so one after the other.
+func (p *Provider) End(ctx context.Context, r *http.Request, ending []oidc.BrowserSession, after oidc.After) ([]*http.Cookie, string, error) {
 	live, err := p.live(ctx, r)
 	if err != nil {
-		return nil, translate(err)
+		return nil, "", translate(err)
 	}
 	var cookies []*http.Cookie
+	path, leaving := "", store.Leaving{To: after.Location, Ask: after.Ask}
 	for _, s := range live {
 		if !slices.ContainsFunc(ending, func(e oidc.BrowserSession) bool { return e.ID == string(s.ID) }) {
 			continue
 		}
+		var way string
 		err := p.db.Write(ctx, s.Organization, func(tx *store.Tx) error {
+			way = ""
 			open, err := tx.EndSession(ctx, s.ID)
 			if err != nil || !open {
 				return err
@@ -286,14 +290,18 @@ func (p *Provider) End(ctx context.Context, r *http.Request, ending []oidc.Brows
 				Actor: p.person(ctx, s.Organization, s.User, s.DisplayName), Action: "session.ended",
 				TargetKind: "session", TargetID: string(s.ID), User: s.User,
 			})
-			return nil
+			way, err = tx.BeginLeaving(ctx, s, p.cookies.Browser(r), leaving)
+			return err
 		})
 		if err != nil {
-			return cookies, translate(err)
+			return cookies, path, translate(err)
+		}
+		if way != "" {
+			path, leaving = way, store.Leaving{To: way}
 		}
 		cookies = append(cookies, p.cookies.Clear(s.Organization))
 	}
-	return cookies, nil
+	return cookies, path, nil
 }
 
 var (
