@@ -492,7 +492,8 @@ func (tx *SystemTx) DropDeclaredToken(t DeclaredToken) {
 	tx.queue(`delete from directory_tokens where organization = $1 and directory = $2 and id = $3`, t.Organization, t.Directory, t.ID)
 }
 
-// PutDeclaredConnection makes a connection or replaces it, and forgets what was fetched for the one it was.
+// PutDeclaredConnection makes a connection or replaces it, and forgets what was fetched for the one it was. A SAML provider's
+// metadata stays: an administrator approved it, and its kind says for which settings.
 func (tx *SystemTx) PutDeclaredConnection(c connection.Connection) {
 	tx.queue(`
 		insert into connections (organization, id, name, protocol, directory, document, version, created)
@@ -500,7 +501,7 @@ func (tx *SystemTx) PutDeclaredConnection(c connection.Connection) {
 		on conflict (organization, id) do update set name = excluded.name, protocol = excluded.protocol,
 			directory = excluded.directory, document = excluded.document, version = connections.version + 1`,
 		c.Organization, c.ID, c.Name, c.Protocol, orNull(c.Directory), encode(c.Settings), micros(tx.Now()))
-	tx.queue(`delete from connection_documents where organization = $1 and connection = $2`, c.Organization, c.ID)
+	tx.queue(`delete from connection_documents where organization = $1 and connection = $2 and kind not like 'saml-%'`, c.Organization, c.ID)
 }
 
 // DropDeclaredConnection takes a connection away with its domains; the identities it made stay, and mean nothing without it.
