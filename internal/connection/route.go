@@ -13,7 +13,19 @@ type Way struct {
 	Name         string
 	Protocol     Protocol
 	Disabled     bool
+	// Local: not a connection but a password or passkey of the person's own; only among the choices of a route.
+	Local bool
 }
+
+// LocalPolicy is what an organization says of signing in without a provider, before anything is known of the person.
+type LocalPolicy int
+
+// The policies.
+const (
+	LocalOff     LocalPolicy = iota // nobody does
+	LocalQuiet                      // nothing is said: those do whom no provider has
+	LocalOffered                    // everybody may, so everybody is asked
+)
 
 // RouteFacts is what is known before anybody has signed in.
 type RouteFacts struct {
@@ -27,6 +39,14 @@ type RouteFacts struct {
 	}
 	// Ways are all connections of the two organizations and, when neither is named, those of the asked id.
 	Ways []Way
+	// Local says it of the two organizations.
+	Local map[id.Organization]LocalPolicy
+	// Address: the person typed an address, or the request hints at one. Typed: it is the person's own word.
+	Address, Typed bool
+	// Enforced: single sign-on is demanded, and in force, for the domain of the address.
+	Enforced bool
+	// Another: the person does not want the way that was gone by itself.
+	Another bool
 }
 
 // RouteStep says how a sign-in goes on.
@@ -37,6 +57,7 @@ const (
 	Ask     RouteStep = iota // for an address: nothing says where the person belongs
 	Choose                   // between several connections: never a guess
 	Go                       // to the one connection
+	Locally                  // to the page for a password, of the organization or of whichever has the address
 	Blocked                  // with a code
 )
 
@@ -68,6 +89,10 @@ func FindRoute(f RouteFacts) Route {
 	if f.Connection != "" {
 		return f.asked(home)
 	}
+	if home == "" && f.Address && f.Typed {
+		// The domain is nobody's. Whether somebody has the address is told no more than before.
+		return Route{Step: Locally}
+	}
 	if home == "" {
 		return Route{Step: Ask}
 	}
@@ -80,16 +105,37 @@ func FindRoute(f RouteFacts) Route {
 			open = append(open, w)
 		}
 	}
-	if i := slices.IndexFunc(open, func(w Way) bool { return w.ID == f.Hinted.Connection && home == f.Hinted.Organization }); i >= 0 {
+	mine := home == f.Hinted.Organization
+	if i := slices.IndexFunc(open, func(w Way) bool { return mine && w.ID == f.Hinted.Connection }); i >= 0 && !f.offered(home, mine) {
 		return Route{Step: Go, Organization: home, Connection: open[i].ID}
 	}
-	switch len(open) {
-	case 0:
+	if f.offered(home, mine) || len(open) != 1 && f.Local[home] != LocalOff && !(mine && f.Enforced) {
+		open = append(open, Way{Organization: home, Name: "Password or passkey", Local: true})
+	}
+	switch {
+	case len(open) == 0:
 		return Route{Step: Blocked, Organization: home, Code: CodeNoConnection}
-	case 1:
+	case len(open) == 1 && open[0].Local:
+		return Route{Step: Locally, Organization: home}
+	case len(open) == 1:
 		return Route{Step: Go, Organization: home, Connection: open[0].ID}
 	}
 	return Route{Step: Choose, Organization: home, Choices: open}
+}
+
+// offered says whether the local way stands beside a single connection. An address of a domain that is not the organization's own is
+// more likely that of somebody who was invited. Asked for, it is always there: who may use it is decided after the person has shown
+// who they are, and on the day the provider is away it must be found.
+func (f RouteFacts) offered(home id.Organization, mine bool) bool {
+	switch {
+	case f.Another:
+		return true
+	case mine && f.Enforced:
+		return false
+	case f.Local[home] == LocalQuiet:
+		return f.Address && !mine
+	}
+	return f.Local[home] == LocalOffered
 }
 
 // asked routes to a connection that the request names: the home's first, then the organization's. Named with neither, it

@@ -61,6 +61,9 @@ func (tx *SystemTx) RouteFacts(
 		f.Known = n > 0
 	}
 	var err error
+	if err = tx.localFacts(ctx, &f, domain); err != nil {
+		return f, err
+	}
 	f.Ways, err = collect[connection.Way](tx.query(ctx, `
 		select organization, id, name, protocol, document
 		from connections
@@ -78,6 +81,42 @@ func (tx *SystemTx) RouteFacts(
 		return f, fmt.Errorf("read the connections: %w", err)
 	}
 	return f, nil
+}
+
+// localFacts loads what the two organizations say of signing in without a provider.
+func (tx *SystemTx) localFacts(ctx context.Context, f *connection.RouteFacts, domain string) error {
+	f.Local = map[id.Organization]connection.LocalPolicy{}
+	declared := map[id.Organization]Settings{}
+	_, err := collect[struct{}](tx.query(ctx, `
+		select organization, settings
+		from organizations
+		where organization = $1
+			or organization = $2`, f.Organization, f.Hinted.Organization))(func(s scanner) (none struct{}, err error) {
+		var org id.Organization
+		var settings Settings
+		err = s.Scan(&org, decode(&settings))
+		declared[org] = settings
+		switch {
+		case settings.LocalSignIn == nil:
+			f.Local[org] = connection.LocalQuiet
+		case len(settings.LocalSignIn) > 0:
+			f.Local[org] = connection.LocalOffered
+		}
+		return none, err
+	})
+	if err != nil || f.Hinted.Organization == "" {
+		return err
+	}
+	var works, demanded bool
+	err = tx.queryRow(ctx, `
+		select `+connectionWorks+`, exists (
+			select 1
+			from sso_enforcements e
+			where e.organization = d.organization)
+		from domains d
+		where d.domain = $1`, domain).Scan(&works, &demanded)
+	f.Enforced = works && (demanded || declared[f.Hinted.Organization].EnforceSSO)
+	return err
 }
 
 // OrganizationName gives the name of an organization, or its id where there is none.
