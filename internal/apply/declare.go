@@ -343,7 +343,7 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 			Disabled: c.Disabled, Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes,
 			Algorithms: c.Algorithms, HostedDomain: c.HostedDomain, Tenant: c.Tenant, ACRValues: c.ACRValues,
 			Metadata: string(c.Metadata), Domains: slices.Clone(c.Domains), Match: connection.Match(c.Match),
-			Provisioning: c.Provisioning, GroupsClaim: c.GroupsClaim,
+			Provisioning: c.Provisioning, GroupsClaim: c.GroupsClaim, SAML: c.SAML.choices(), UpstreamLogout: c.Logout,
 		},
 	})
 	for i, name := range c.Domains {

@@ -164,6 +164,8 @@ type fileConnection struct {
 	Tenant       string                  `yaml:"tenant"`
 	ACRValues    []string                `yaml:"acr_values"`
 	Metadata     metadata                `yaml:"metadata"`
+	SAML         fileSAML                `yaml:"saml"`
+	Logout       bool                    `yaml:"upstream_logout"`
 	Domains      []string                `yaml:"domains"`
 	Directory    id.Directory            `yaml:"directory"`
 	Match        fileMatch               `yaml:"match"`

@@ -30,8 +30,8 @@ type SAMLChoices struct {
 	// Unsolicited takes people whom the provider sends without being asked, after asking them.
 	Unsolicited bool `json:"unsolicited,omitempty"`
 	// IgnoreCertificateDates is for a provider that means the key and lets its certificate lapse.
-	IgnoreCertificateDates bool          `json:"ignore_certificate_dates,omitempty"`
-	ClockSkew              time.Duration `json:"clock_skew,omitempty"` // 0: a minute
+	IgnoreCertificateDates bool  `json:"ignore_certificate_dates,omitempty"`
+	ClockSkewSeconds       int64 `json:"clock_skew_seconds,omitempty"` // 0: a minute
 }
 
 // The bindings of requests.
@@ -63,6 +63,9 @@ func (s SAMLChoices) Format() string {
 	}
 	return s.NameIDFormat
 }
+
+// ClockSkew is how far the provider's clock may be off; 0 leaves it at what is usual.
+func (s SAMLChoices) ClockSkew() time.Duration { return time.Duration(s.ClockSkewSeconds) * time.Second }
 
 // Pinned gives the certificates that metadata must be signed by; none where any metadata is read.
 func (s SAMLChoices) Pinned() ([]*x509.Certificate, error) {
@@ -102,7 +105,7 @@ func validateSAML(s *Settings, f *fault.Fault) {
 	} else if strings.HasSuffix(format, ":transient") {
 		f.WithField("saml.name_id_format", "A transient NameID is another one each time, and would make another person of everybody.")
 	}
-	if s.SAML.ClockSkew < 0 || s.SAML.ClockSkew > maxClockSkew {
+	if skew := s.SAML.ClockSkew(); skew < 0 || skew > maxClockSkew {
 		f.WithField("saml.clock_skew", "A clock may be up to five minutes off.")
 	}
 }

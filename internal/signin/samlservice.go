@@ -65,7 +65,7 @@ func (s *service) ours(ctx context.Context, c connection.Connection) (*saml.Conn
 	way := &saml.Connection{
 		SP: saml.ServiceProvider{EntityID: base + "/metadata", ACS: base + "/acs", SLO: base + "/slo"},
 		Settings: saml.Settings{
-			ClockSkew: chosen.ClockSkew, Signed: signatures[chosen.Signed], SignRequests: true, NameIDFormat: chosen.Format(),
+			ClockSkew: chosen.ClockSkew(), Signed: signatures[chosen.Signed], SignRequests: true, NameIDFormat: chosen.Format(),
 			AllowUnsolicited: chosen.Unsolicited, IgnoreCertificateDates: chosen.IgnoreCertificateDates,
 		},
 		Now: s.db.Now,
