@@ -230,6 +230,23 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 	for _, c := range current.Connections {
 		sealed[key(connectionKind, c.Organization, string(c.ID))] = c.Settings.ClientSecret
 	}
+	kept := map[id.Organization]string{}
+	for _, o := range current.Organizations {
+		kept[o.ID] = o.Settings.Messages.Secret
+	}
+	want.Organizations = slices.Clone(want.Organizations)
+	for i := range want.Organizations {
+		o := &want.Organizations[i]
+		secret, place := d.secrets[key(organizationKind, o.ID, "")], store.MessagesPlace(o.ID)
+		if secret == "" {
+			continue
+		}
+		if plain, err := keys.Open(place, kept[o.ID]); err == nil && string(plain) == secret {
+			o.Settings.Messages.Secret = kept[o.ID]
+		} else {
+			o.Settings.Messages.Secret = keys.Seal(place, []byte(secret))
+		}
+	}
 	want.Connections = slices.Clone(want.Connections)
 	for i := range want.Connections {
 		c := &want.Connections[i]

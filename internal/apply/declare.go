@@ -123,8 +123,22 @@ func (d *Declaration) role(r fileRole) {
 	}
 	d.want.Roles = append(d.want.Roles, store.DeclaredRole{Role: access.Role{
 		ID: r.ID, Name: orElse(r.Name, r.ID), Permissions: r.Permissions, Includes: r.Includes, MayGrant: r.MayGrant,
-		Protected: r.Protected,
+		Protected: r.Protected, RequireMFA: r.RequireMFA,
 	}})
+}
+
+// messages reads who carries codes to telephones. The address is asked through netguard; http is for this machine alone.
+func (d *Declaration) messages(o fileOrganization) store.MessageSettings {
+	m := o.Messages
+	switch {
+	case m.URL == "" && m.Secret == "":
+	case !webAddress(m.URL):
+		d.problems.at(o.At, "messages.url", "%q is not an https address; http is for this machine alone", m.URL)
+	case m.Secret == "":
+		d.problems.at(o.At, "messages.secret", "a secret is wanted, under which each message is signed")
+	}
+	d.secrets[key(organizationKind, o.ID, "")] = string(m.Secret)
+	return store.MessageSettings{URL: m.URL}
 }
 
 func (d *Declaration) exclusive(at place, i int, roles []id.Role) {
@@ -150,7 +164,6 @@ func (d *Declaration) organization(o fileOrganization) {
 		field string
 		why   string
 	}{
-		{o.RequireMFA, "require_mfa", "a second factor cannot be demanded yet, and a setting that looks safe and is not would be worse than none"},
 		{o.EnforceSSO, "enforce_sso", "it is not served yet: there is no other way to sign in that it could close"},
 	} {
 		if refused.set {
@@ -168,7 +181,7 @@ func (d *Declaration) organization(o fileOrganization) {
 			AllowedDomains: d.domains(o.At, "allowed_domains", o.AllowedDomains),
 			Session:        session, AvailableRoles: o.AvailableRoles, DefaultRoles: defaultRoles(o.DefaultRoles),
 			DefaultProviderRoles: o.DefaultProviderRoles, InvitationSeconds: inSeconds(o.InvitationLifetime),
-			Successor: d.address(o.At, "successor", o.Successor),
+			Successor: d.address(o.At, "successor", o.Successor), RequireMFA: o.RequireMFA, Messages: d.messages(o),
 		},
 	})
 	for _, r := range o.Resources {
@@ -342,6 +355,7 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 		Settings: connection.Settings{
 			Disabled: c.Disabled, Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes,
 			Algorithms: c.Algorithms, HostedDomain: c.HostedDomain, Tenant: c.Tenant, ACRValues: c.ACRValues,
+			TrustAMR: c.TrustAMR, MFAContexts: c.MFAContexts,
 			Metadata: string(c.Metadata), Domains: slices.Clone(c.Domains), Match: connection.Match(c.Match),
 			Provisioning: c.Provisioning, GroupsClaim: c.GroupsClaim, SAML: c.SAML.choices(), UpstreamLogout: c.Logout,
 		},
@@ -409,14 +423,11 @@ func checkMetadata(text string) error {
 }
 
 func (d *Declaration) provider(p fileProvider) {
-	if p.RequireMFA {
-		d.problems.at(p.At, "require_mfa", "a second factor cannot be demanded yet; leave it false")
-	}
 	if p.Provider == p.Client && p.Provider != "" {
 		d.problems.at(p.At, "client", "an organization does not serve itself")
 	}
 	r := store.DeclaredRelationship{Provider: p.Provider, Client: p.Client, RelationshipSettings: access.RelationshipSettings{
-		AllowedRoles: p.AllowedRoles, Resources: p.Resources, Expires: time.Time(p.Expires), Approved: true,
+		AllowedRoles: p.AllowedRoles, Resources: p.Resources, Expires: time.Time(p.Expires), Approved: true, RequireMFA: p.RequireMFA,
 	}}
 	if d.once(key(relationshipKind, "", relationshipKey(r)), p.At, "provider") {
 		d.want.Relationships = append(d.want.Relationships, r)

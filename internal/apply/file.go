@@ -38,6 +38,7 @@ type fileRole struct {
 	Permissions []id.Permission `yaml:"permissions"`
 	MayGrant    []id.Role       `yaml:"may_grant"`
 	Protected   bool            `yaml:"protected"`
+	RequireMFA  bool            `yaml:"require_mfa"`
 }
 
 type fileOrganization struct {
@@ -53,12 +54,19 @@ type fileOrganization struct {
 	DefaultRoles         []fileRoleAt     `yaml:"default_roles"`
 	DefaultProviderRoles []id.Role        `yaml:"default_provider_roles"`
 	InvitationLifetime   duration         `yaml:"invitation_lifetime"`
+	Messages             fileMessages     `yaml:"messages"`
 	Successor            string           `yaml:"successor"` // the address of who is promoted when a directory takes the last owner
 	Resources            []fileResource   `yaml:"resources"`
 	Groups               []fileGroup      `yaml:"groups"`
 	GroupRoles           []fileGroupRole  `yaml:"group_roles"`
 	Directories          []fileDirectory  `yaml:"directories"`
 	Connections          []fileConnection `yaml:"connections"`
+}
+
+// fileMessages says who carries codes to telephones.
+type fileMessages struct {
+	URL    string `yaml:"url"`
+	Secret secret `yaml:"secret"`
 }
 
 type fileSession struct {
@@ -163,6 +171,8 @@ type fileConnection struct {
 	HostedDomain string                  `yaml:"hosted_domain"`
 	Tenant       string                  `yaml:"tenant"`
 	ACRValues    []string                `yaml:"acr_values"`
+	TrustAMR     bool                    `yaml:"trust_amr"`
+	MFAContexts  []string                `yaml:"mfa_contexts"`
 	Metadata     metadata                `yaml:"metadata"`
 	SAML         fileSAML                `yaml:"saml"`
 	Logout       bool                    `yaml:"upstream_logout"`
