@@ -136,6 +136,16 @@ func (p *patchParser) known(path string) bool {
 	return ok
 }
 
+// withoutEnterprise tells whether a path lies in EnterpriseUser where the resource type does without it. A provider goes on
+// patching department and manager there, in the same message that says who has left: that must not be refused for them.
+func (p *patchParser) withoutEnterprise(path string) bool {
+	if len(path) < len(EnterpriseURN) || !sameName(path[:len(EnterpriseURN)], EnterpriseURN) {
+		return false
+	}
+	schema, _ := p.rt.schemaOf(path)
+	return schema == nil
+}
+
 func (p *patchParser) unknown(path string) *Error {
 	return badRequest(InvalidPath, "%s has no attribute %q.", p.rt.Name, clip(path))
 }
@@ -143,6 +153,9 @@ func (p *patchParser) unknown(path string) *Error {
 // step reads one attribute's part of an operation.
 func (p *patchParser) step(kind, text string, value any) *Error {
 	o := operation{kind: kind}
+	if p.withoutEnterprise(text) && p.forgive(IgnoreUnknown) {
+		return nil
+	}
 	if err := p.target(text, &o); err != nil {
 		return err
 	}

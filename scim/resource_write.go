@@ -288,6 +288,10 @@ func (w *writer) schemas(raw Attributes) *Error {
 			core = core || schema == w.rt.Schema
 			continue
 		}
+		// Providers list EnterpriseUser whether or not they send data of it, and a directory may do without.
+		if sameName(urn, EnterpriseURN) && w.forgive(IgnoreUnknown) {
+			continue
+		}
 		if !legacy(urn) || !w.forgive(LegacySchemas) {
 			return badRequest(InvalidSyntax, "%q is not a schema of %s.", clip(urn), w.rt.Name)
 		}

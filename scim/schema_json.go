@@ -63,6 +63,9 @@ func (a attributeShape) check(where string) error {
 	seen := map[string]bool{}
 	for _, x := range append(a.Attributes, a.SubAttributes...) {
 		at := where + ":" + x.Name
+		if len(a.SubAttributes) > 0 {
+			at = where + "." + x.Name
+		}
 		if seen[lower(x.Name)] {
 			return fmt.Errorf("scim schema: %s: the name stands twice", at)
 		}

@@ -297,6 +297,7 @@ func (d *Declaration) directory(org id.Organization, r fileDirectory) {
 			RateLimit:  directory.RateLimit{PerMinute: r.RateLimit.PerMinute},
 			Roles:      pushedRoles(r.Roles.Accept),
 			Brake:      directory.Brake{Percent: r.Brake.Percent, Minimum: r.Brake.Minimum, WindowSeconds: inSeconds(r.Brake.Window)},
+			Extensions: d.extensions(r),
 		},
 	})
 	for _, t := range r.Tokens {

@@ -114,16 +114,17 @@ type fileGroupRole struct {
 
 type fileDirectory struct {
 	At         place
-	ID         id.Directory   `yaml:"id,required"`
-	Name       string         `yaml:"name"`
-	Dialect    string         `yaml:"dialect"`
-	Key        string         `yaml:"key"`
-	Tokens     []fileToken    `yaml:"tokens"`
-	Clients    []fileClient   `yaml:"clients"`
-	RequestLog fileRequestLog `yaml:"request_log"`
-	RateLimit  fileRateLimit  `yaml:"rate_limit"`
-	Roles      fileRoles      `yaml:"roles"`
-	Brake      fileBrake      `yaml:"brake"`
+	ID         id.Directory    `yaml:"id,required"`
+	Name       string          `yaml:"name"`
+	Dialect    string          `yaml:"dialect"`
+	Key        string          `yaml:"key"`
+	Tokens     []fileToken     `yaml:"tokens"`
+	Clients    []fileClient    `yaml:"clients"`
+	RequestLog fileRequestLog  `yaml:"request_log"`
+	RateLimit  fileRateLimit   `yaml:"rate_limit"`
+	Roles      fileRoles       `yaml:"roles"`
+	Brake      fileBrake       `yaml:"brake"`
+	Extensions []fileExtension `yaml:"extensions"`
 }
 
 // fileBrake says how many people a directory may take away at once.

@@ -155,7 +155,9 @@ func objects(d *store.Declared) []object {
 	for _, r := range d.Directories {
 		add(directoryKind, r.Organization, string(r.ID), string(r.ID),
 			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
-				tx.PutDeclaredDirectory(r)
+				if err := tx.ReviseDirectory(ctx, r); err != nil {
+					return err
+				}
 				return tx.WithdrawRoles(ctx, r, actor)
 			},
 			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
@@ -168,7 +170,8 @@ func objects(d *store.Declared) []object {
 			field{name: "roles.accept", value: showAccepted(r.Roles)},
 			field{name: "brake.percent", value: strconv.FormatInt(r.Brake.Share(), 10)},
 			field{name: "brake.minimum", value: strconv.FormatInt(r.Brake.AtLeast(), 10)},
-			field{name: "brake.window", value: showDuration(r.Brake.In())})
+			field{name: "brake.window", value: showDuration(r.Brake.In())},
+			field{name: "extensions", value: showExtensions(r.Settings)})
 	}
 	for _, t := range d.Tokens {
 		add(tokenKind, t.Organization, string(t.Directory)+"/"+t.ID, string(t.Directory)+"/"+t.ID,
@@ -255,9 +258,6 @@ func organizationFields(o store.DeclaredOrganization) []field {
 		{name: "default_provider_roles", value: list(s.DefaultProviderRoles, ", ")},
 		{name: "invitation_lifetime", value: showDuration(s.InvitationLifetime())},
 		{name: "successor", value: s.Successor},
-		{name: "require_mfa", value: map[bool]string{true: "true"}[s.RequireMFA]},
-		{name: "messages.url", value: s.Messages.URL},
-		{name: "messages.secret", value: s.Messages.Secret, secret: true},
 	}
 }
 

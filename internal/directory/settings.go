@@ -9,6 +9,8 @@ type Settings struct {
 	RateLimit  RateLimit  `json:"rate_limit,omitzero"`
 	Roles      Roles      `json:"roles,omitzero"`
 	Brake      Brake      `json:"brake,omitzero"`
+	// Extensions is nil where the file says nothing of them, and empty where it wants none.
+	Extensions []Extension `json:"extensions,omitzero"`
 }
 
 // RateLimit says how many requests a directory is answered.

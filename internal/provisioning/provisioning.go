@@ -24,12 +24,6 @@ import (
 	"github.com/vestibule-id/vestibule/scim"
 )
 
-// The resource types every directory may push.
-var (
-	userType  = scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()})
-	groupType = scim.GroupType()
-)
-
 // Config is what a Handler is made of.
 type Config struct {
 	DB *store.DB
@@ -49,15 +43,14 @@ type Config struct {
 // Handler serves everything below /scim/.
 type Handler struct {
 	Config
-	scim  *scim.Handler
-	roles *scim.Handler // of directories that may give roles
 	limit *limiter
 	log   recorder
 
 	mu      sync.Mutex
-	known   map[place]entry       // guarded by mu
-	touched map[tokenID]time.Time // guarded by mu
-	keys    map[string]fetched    // guarded by mu
+	spoken  map[spoken]*scim.Handler // guarded by mu
+	known   map[place]entry          // guarded by mu
+	touched map[tokenID]time.Time    // guarded by mu
+	keys    map[string]fetched       // guarded by mu
 }
 
 // place is where a directory's base URL points.
@@ -69,6 +62,12 @@ type place struct {
 type tokenID struct {
 	place
 	id string
+}
+
+// spoken is what a directory's resources are made of: those of one kind share a handler.
+type spoken struct {
+	directory.Types
+	roles bool // of directories that may give roles
 }
 
 // entry is a directory as last read; nil is one that does not exist.
@@ -94,15 +93,9 @@ func New(c Config) *Handler {
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, string) { return "", r.RemoteAddr }
 	}
-	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}}
+	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}, spoken: map[spoken]*scim.Handler{}}
 	h.limit = &limiter{take: c.DB.HitMany, now: c.DB.Now, each: map[place]*allowance{}}
 	h.log.queue, h.log.stranger = make(chan *trace, logQueue), map[place]turnedAway{}
-	h.scim = scim.NewHandler(scim.Config{
-		Types: []*scim.ResourceType{userType, groupType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
-	})
-	h.roles = scim.NewHandler(scim.Config{
-		Types: []*scim.ResourceType{userType, groupType, roleType}, Open: h.open, Now: c.DB.Now, Log: c.Log,
-	})
 	return h
 }
 
@@ -127,16 +120,51 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
 	}
 	t, r := h.watch(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
-	h.protocol(r.Context(), place{id.Organization(parts[0]), id.Directory(parts[1])}).ServePath(t, r, rest)
+	h.serve(t, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
 	h.finish(t)
 }
 
-// protocol gives the handler of a directory's resource types. Who has no token learns nothing by it: each asks open first.
-func (h *Handler) protocol(ctx context.Context, at place) *scim.Handler {
-	if d, err := h.directory(ctx, at); err == nil && d != nil && len(d.Roles.Accept) > 0 {
-		return h.roles
+// speaks is what the resources of a request are made of. With an error, which no checked file leads to, nothing is served:
+// attributes that are not known would be lost.
+type speaks struct {
+	directory.Types
+	err error
+}
+
+type speaksKey struct{}
+
+// serve lets the handler of a directory's resource types answer. Who has no token learns nothing by it: each asks open first.
+// What the resources are made of is found once for a request; its file may change while it is served.
+func (h *Handler) serve(t *trace, r *http.Request, at place, path string) {
+	ctx := r.Context()
+	var settings directory.Settings
+	if d, err := h.directory(ctx, at); err == nil && d != nil {
+		settings = d.Settings // open meets the same error and answers it
 	}
-	return h.scim // open meets the same error and answers it
+	var s speaks
+	s.Types, s.err = settings.Types()
+	h.handler(spoken{s.Types, len(settings.Roles.Accept) > 0}).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, s)), path)
+}
+
+func (h *Handler) handler(s spoken) *scim.Handler {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	found := h.spoken[s]
+	if found == nil {
+		if len(h.spoken) >= maxKnown {
+			clear(h.spoken)
+		}
+		var served []*scim.ResourceType
+		if s.User != nil {
+			served = append(served, s.User, s.Group)
+		}
+		if s.roles {
+			served = append(served, roleType)
+		}
+		found = scim.NewHandler(scim.Config{Types: served, Open: h.open, Now: h.DB.Now, Log: h.Log})
+		h.spoken[s] = found
+	}
+	return found
 }
 
 // open authenticates the request.
@@ -175,6 +203,10 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	if !ok {
 		dialect = scim.RFC
 	}
+	types, _ := r.Context().Value(speaksKey{}).(speaks)
+	if types.err != nil {
+		return nil, fmt.Errorf("schemas of directory %s/%s: %w", at.organization, at.directory, types.err)
+	}
 	request, ip := h.Caller(r)
 	base := fmt.Sprintf("%s/scim/%s/%s/v2", h.URL, at.organization, at.directory)
 	actor := audit.Actor{
@@ -192,7 +224,7 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 		Base:    base,
 		Dialect: dialect,
 		Store: &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: store.Pusher{
-			Directory: *d, Dialect: dialect, Base: base, User: userType, Group: groupType, Actor: actor, Repaired: repaired, Patience: h.Patience,
+			Directory: *d, Dialect: dialect, Base: base, User: types.User, Group: types.Group, Actor: actor, Repaired: repaired, Patience: h.Patience,
 		}},
 		Repaired: repaired,
 	}, nil

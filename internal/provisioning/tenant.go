@@ -46,7 +46,7 @@ func (t *tenant) write(ctx context.Context, f func(p *store.Push) error) error {
 // commits; it runs again, and then meets the other as if it had come later.
 func (t *tenant) Create(ctx context.Context, rt *scim.ResourceType, r scim.Result, want scim.Want) (*scim.Resource, error) {
 	res, err := t.create(ctx, rt, r, want)
-	if fault.KindOf(err) == fault.Conflict && rt == userType {
+	if fault.KindOf(err) == fault.Conflict && rt == t.pusher.User {
 		res, err = t.create(ctx, rt, r, want)
 	}
 	return res, err
@@ -56,7 +56,7 @@ func (t *tenant) create(ctx context.Context, rt *scim.ResourceType, r scim.Resul
 	var res *scim.Resource
 	var refusal error
 	err := t.write(ctx, func(p *store.Push) (err error) {
-		if rt == groupType {
+		if rt == t.pusher.Group {
 			res, err = p.CreateGroup(ctx, r, want)
 			return err
 		}
@@ -82,7 +82,7 @@ func (t *tenant) Get(ctx context.Context, rt *scim.ResourceType, resource string
 		return t.role(ctx, resource)
 	}
 	err = t.read(ctx, func(p *store.Push) (err error) {
-		if rt == groupType {
+		if rt == t.pusher.Group {
 			res, err = p.GetGroup(ctx, resource, want)
 		} else {
 			res, err = p.GetUser(ctx, resource, want)
@@ -110,7 +110,7 @@ func (t *tenant) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) 
 
 func (t *tenant) Modify(ctx context.Context, rt *scim.ResourceType, resource string, check func(int64) error, change func(scim.Attributes) (scim.Result, error), want scim.Want) (res *scim.Resource, err error) {
 	err = t.write(ctx, func(p *store.Push) (err error) {
-		if rt == groupType {
+		if rt == t.pusher.Group {
 			res, err = p.ModifyGroup(ctx, resource, check, change, want)
 		} else {
 			res, err = p.ModifyUser(ctx, resource, check, change, want)
@@ -125,7 +125,7 @@ func (t *tenant) Modify(ctx context.Context, rt *scim.ResourceType, resource str
 
 func (t *tenant) Delete(ctx context.Context, rt *scim.ResourceType, resource string, check func(int64) error) error {
 	return t.write(ctx, func(p *store.Push) error {
-		if rt == groupType {
+		if rt == t.pusher.Group {
 			return p.DeleteGroup(ctx, resource, check)
 		}
 		return p.DeleteUser(ctx, resource, check)

@@ -225,12 +225,6 @@ func (tx *Tx) ReleaseWave(ctx context.Context, actor audit.Actor, dir id.Directo
 	return tx.lower(ctx, dir)
 }
 
-// What a record is made of where no directory's request says it.
-var (
-	pushedUser  = scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()})
-	pushedGroup = scim.GroupType()
-)
-
 // Undone is what became of undoing a wave.
 type Undone struct {
 	Restored int
@@ -259,7 +253,11 @@ func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory,
 	if err != nil {
 		return undone, fmt.Errorf("read the departures of %s: %w", dir, err)
 	}
-	p := tx.Push(Pusher{Directory: *d, Dialect: scim.RFC, Actor: actor, User: pushedUser, Group: pushedGroup})
+	types, err := d.Types()
+	if err != nil {
+		return undone, err
+	}
+	p := tx.Push(Pusher{Directory: *d, Dialect: scim.RFC, Actor: actor, User: types.User, Group: types.Group})
 	for _, x := range all {
 		why, err := p.undo(ctx, x, reason)
 		switch {
@@ -318,6 +316,14 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	a, err := scim.DecodeStored(x.left.Document)
 	if err != nil {
 		return "", fmt.Errorf("record %s: %w", x.user, err)
+	}
+	if path, why := p.User.Misfit(a); why != "" {
+		return fmt.Sprintf("The record holds %s, which the directory's extensions no longer allow.", path), nil
+	}
+	if err := p.checkUnique(ctx, p.User, string(x.user), nil, a); fault.KindOf(err) == fault.Conflict {
+		return fault.As(err).Message, nil
+	} else if err != nil {
+		return "", err
 	}
 	pr := profileOf(a)
 	var taken bool

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,6 +93,9 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 	nameKey := scim.UserNameKey(pr.userName)
 	sent, folded := p.key(pr)
 	if err := p.checkManager(ctx, nil, r.Attributes); err != nil {
+		return nil, err, nil
+	}
+	if err := p.checkUnique(ctx, p.User, "", nil, r.Attributes); err != nil {
 		return nil, err, nil
 	}
 
@@ -338,6 +342,7 @@ func (p *Push) insertRecord(user id.User, r scim.Result, pr profile) *scim.Resou
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
 		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), micros(p.tx.now))
 	p.insertEmails(user, pr.emails)
+	p.claim(p.User, string(user), nil, r.Attributes)
 	return res
 }
 
@@ -564,6 +569,9 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	if err := p.checkManager(ctx, current, r.Attributes); err != nil {
 		return nil, err
 	}
+	if err := p.checkUnique(ctx, p.User, user, current, r.Attributes); err != nil {
+		return nil, err
+	}
 
 	pr, was := profileOf(r.Attributes), profileOf(current)
 	res.Version++
@@ -586,6 +594,7 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 				and user_id = $3`, p.tx.Organization, p.Directory.ID, user)
 		p.insertEmails(id.User(user), pr.emails)
 	}
+	p.claim(p.User, user, current, r.Attributes)
 	if speaks {
 		p.speak(u.ID, r.Attributes, pr)
 	}
@@ -668,6 +677,7 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 		where organization = $1
 			and directory = $2
 			and user_id = $3`, p.tx.Organization, p.Directory.ID, user)
+	p.unclaim(user)
 	p.leave(user)
 	if err := p.forgetManager(ctx, user); err != nil {
 		return err
@@ -800,7 +810,7 @@ func (p *Push) forgetManager(ctx context.Context, user string) error {
 		delete(enterprise, "manager")
 		if len(enterprise) == 0 {
 			delete(a, scim.EnterpriseURN)
-			a["schemas"] = []any{scim.UserURN}
+			a["schemas"] = slices.DeleteFunc(a["schemas"].([]any), func(urn any) bool { return urn == scim.EnterpriseURN })
 		}
 		p.tx.queue(`
 			update directory_records

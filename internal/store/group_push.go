@@ -23,6 +23,9 @@ func (p *Push) CreateGroup(ctx context.Context, r scim.Result, want scim.Want) (
 	if err := p.checkGroupName(ctx, name, ""); err != nil {
 		return nil, err
 	}
+	if err := p.checkUnique(ctx, p.Group, "", nil, r.Attributes); err != nil {
+		return nil, err
+	}
 	group := id.New[id.Group]()
 	res := &scim.Resource{
 		ID: string(group), Version: 1, Created: p.now(), Modified: p.now(), Document: p.Group.StoredDocument(r.Attributes),
@@ -33,6 +36,7 @@ func (p *Push) CreateGroup(ctx context.Context, r scim.Result, want scim.Want) (
 		values ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)`,
 		p.tx.Organization, group, p.Directory.ID, name, scim.Fold(name), orNull(asText(r.Attributes, "externalId")),
 		string(res.Document), p.folded(p.Group, r.Attributes), micros(p.tx.now))
+	p.claim(p.Group, string(group), nil, r.Attributes)
 	changed, err := p.changeMembers(ctx, group, r.Members)
 	if err != nil {
 		return nil, err
@@ -269,6 +273,9 @@ func (p *Push) ModifyGroup(ctx context.Context, group string, check Check, chang
 			return nil, err
 		}
 	}
+	if err := p.checkUnique(ctx, p.Group, group, current, r.Attributes); err != nil {
+		return nil, err
+	}
 	var guard holders
 	if bears {
 		if guard, err = p.guard(ctx, id.Group(group)); err != nil {
@@ -283,6 +290,7 @@ func (p *Push) ModifyGroup(ctx context.Context, group string, check Check, chang
 		res.Version++
 		res.Modified = p.now()
 		if r.Changed {
+			p.claim(p.Group, group, current, r.Attributes)
 			res.Document = p.Group.StoredDocument(r.Attributes)
 			p.tx.queue(`
 				update groups
@@ -345,6 +353,7 @@ func (p *Push) DeleteGroup(ctx context.Context, group string, check Check) error
 	if err != nil {
 		return fmt.Errorf("group %s: %w", group, err)
 	}
+	p.unclaim(group)
 	if err := p.tx.dropGroup(ctx, p.Actor, id.Group(group)); err != nil {
 		return err
 	}

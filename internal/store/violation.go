@@ -33,6 +33,7 @@ var constraints = []constraint{
 	{"connections_pkey", "connections.organization, connections.id", "A connection with this id exists already in this organization."},
 	{"resources_pkey", "resources.organization, resources.id", "A resource with this id exists already in this organization."},
 	{"applications_pkey", "applications.id", "An application with this id exists already."},
+	{"unique_values_pkey", "unique_values.organization, unique_values.directory, unique_values.resource, unique_values.attribute, unique_values.digest", "Another resource of this directory has a value that must be unique."},
 	{"relationships_pkey", "relationships.provider, relationships.client", "This provider relationship exists already."},
 }
 
