@@ -13,6 +13,7 @@ type Way struct {
 	Name         string
 	Protocol     Protocol
 	Disabled     bool
+	Domains      []string // whose people sign in through it
 	// Local: not a connection but a password or passkey of the person's own; only among the choices of a route.
 	Local bool
 }
@@ -27,6 +28,8 @@ const (
 	LocalOffered                    // everybody may, so everybody is asked
 )
 
+func (w Way) same(other Way) bool { return w.Organization == other.Organization && w.ID == other.ID }
+
 // RouteFacts is what is known before anybody has signed in.
 type RouteFacts struct {
 	Organization id.Organization // asked for by the request; empty: none
@@ -34,8 +37,9 @@ type RouteFacts struct {
 	Connection   id.Connection   // asked for by the request; empty: none
 	// Hinted owns the domain of the hinted address; both are empty where no verified domain is hinted.
 	Hinted struct {
+		Domain       string
 		Organization id.Organization
-		Connection   id.Connection
+		Connection   id.Connection // the one the operator gave the domain to; empty: those that list it, or any
 	}
 	// Ways are all connections of the two organizations and, when neither is named, those of the asked id.
 	Ways []Way
@@ -99,15 +103,22 @@ func FindRoute(f RouteFacts) Route {
 	if f.foreign(home) {
 		return Route{Step: Blocked, Organization: home, Code: CodeOtherOrganization}
 	}
-	var open []Way
+	mine := home == f.Hinted.Organization
+	var open, hinted []Way
 	for _, w := range f.Ways {
-		if w.Organization == home && !w.Disabled {
-			open = append(open, w)
+		if w.Organization != home || w.Disabled {
+			continue
+		}
+		open = append(open, w)
+		if mine && (w.ID == f.Hinted.Connection || slices.Contains(w.Domains, f.Hinted.Domain)) {
+			hinted = append(hinted, w)
 		}
 	}
-	mine := home == f.Hinted.Organization
-	if i := slices.IndexFunc(open, func(w Way) bool { return mine && w.ID == f.Hinted.Connection }); i >= 0 && !f.offered(home, mine) {
-		return Route{Step: Go, Organization: home, Connection: open[i].ID}
+	if len(hinted) == 1 && !f.offered(home, mine) {
+		return Route{Step: Go, Organization: home, Connection: hinted[0].ID}
+	}
+	if len(hinted) > 0 {
+		open = hinted // several lead on from one domain: which is right, the person knows
 	}
 	if f.offered(home, mine) || len(open) != 1 && f.Local[home] != LocalOff && !(mine && f.Enforced) {
 		open = append(open, Way{Organization: home, Name: "Password or passkey", Local: true})
@@ -144,7 +155,7 @@ func (f RouteFacts) asked(home id.Organization) Route {
 	var found []Way
 	for _, org := range []id.Organization{home, f.Organization} {
 		for _, w := range f.Ways {
-			if w.ID == f.Connection && (w.Organization == org || home == "") && !slices.Contains(found, w) {
+			if w.ID == f.Connection && (w.Organization == org || home == "") && !slices.ContainsFunc(found, w.same) {
 				found = append(found, w)
 			}
 		}

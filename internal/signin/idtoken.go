@@ -18,6 +18,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/vestibule-id/vestibule/internal/connection"
 )
 
 const (
@@ -43,6 +45,8 @@ type expected struct {
 	// maxAge in seconds, or nil; since is the moment a forced authentication must not be older than, or zero.
 	maxAge *int64
 	since  time.Time
+	// passed is told of each check that holds.
+	passed func(...connection.CheckName)
 	// keys gives the provider's keys of one kid, or all of them for "".
 	keys func(ctx context.Context, kid string) ([]jose.JSONWebKey, error)
 }
@@ -58,14 +62,27 @@ func verify(ctx context.Context, token string, want expected) (object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ID token's claims: %w", err)
 	}
-	for _, check := range []func(object, expected) error{checkIssuer, checkSubject, checkAudience, checkTimes, checkNonce, checkPins, checkFreshness} {
-		if err := check(claims, want); err != nil {
-			return nil, err
-		}
-	}
 	if hash, there := claims["at_hash"]; there && want.accessToken != "" && hash != accessTokenHash(algorithm, want.accessToken) {
 		// OpenID Connect Core section 3.1.3.8: otherwise the access token may be another answer's.
 		return nil, errors.New("at_hash does not fit the access token")
+	}
+	want.passed(connection.CheckSignature)
+	for _, check := range []struct {
+		name  connection.CheckName
+		holds func(object, expected) error
+	}{
+		{connection.CheckIssuer, checkIssuer},
+		{connection.CheckSubject, checkSubject},
+		{connection.CheckAudience, checkAudience},
+		{connection.CheckTimes, checkTimes},
+		{connection.CheckNonce, checkNonce},
+		{connection.CheckPins, checkPins},
+		{connection.CheckFresh, checkFreshness},
+	} {
+		if err := check.holds(claims, want); err != nil {
+			return nil, err
+		}
+		want.passed(check.name)
 	}
 	return claims, nil
 }

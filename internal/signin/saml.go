@@ -107,7 +107,7 @@ func (f *flow) acs(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !one:
 		err = refuse(CodeProvider, "the response has RelayState twice")
-	case (len(relay) != len(seal.Handle()) || saml.Handle(relay) == "") && way.Settings.SAML.Unsolicited && !way.Settings.Disabled:
+	case (len(relay) != len(seal.Handle()) || saml.Handle(relay) == "") && way.Settings.SAML.Unsolicited && !way.Settings.Closed():
 		f.unasked(w, r, at, way.Connection)
 		return
 	case len(relay) != len(seal.Handle()) || saml.Handle(relay) == "":
@@ -236,7 +236,12 @@ func (f *flow) enterParked(w http.ResponseWriter, r *http.Request, c connection.
 		f.fail(w, r, at, f.stray(r, err))
 		return
 	}
-	at.attempt = attempt.ID
+	at.attempt, at.trial = attempt.ID, trialOf(attempt)
+	if at.trial != nil {
+		who, err := f.unpark(c, attempt, session.Hints{}, away, at.trial)
+		f.tested(w, r, at, &who, err)
+		return
+	}
 	landed, err := f.landSAML(r, c, attempt, away)
 	f.finish(w, r, at, landed, err)
 }
@@ -246,26 +251,36 @@ func (f *flow) landSAML(r *http.Request, c connection.Connection, attempt sessio
 	if err != nil {
 		return landing{}, err
 	}
-	raw, err := f.DB.Keys.Open(parkedPlace(attempt), away.Verifier)
+	who, err := f.unpark(c, attempt, hints, away, nil)
 	if err != nil {
 		return landing{}, err
+	}
+	return f.enter(r, attempt, hints, c, who)
+}
+
+// unpark gives the person of a parked assertion.
+func (f *flow) unpark(c connection.Connection, attempt session.Attempt, hints session.Hints, away store.Away, seen *trial) (arrival, error) {
+	raw, err := f.DB.Keys.Open(parkedPlace(attempt), away.Verifier)
+	if err != nil {
+		return arrival{}, err
 	}
 	var assertion saml.Assertion
 	if err := json.Unmarshal(raw, &assertion); err != nil {
-		return landing{}, err
+		return arrival{}, err
 	}
+	seen.sawAssertion(c, &assertion)
 	who, err := arriveSAML(c, connectionURL(f.URL, c)+"/metadata", &assertion)
 	if err != nil {
-		return landing{}, refusedBySAML(err)
+		return arrival{}, refusedBySAML(err)
 	}
 	if !who.until.IsZero() && !who.until.After(f.DB.Now()) {
-		return landing{}, refuse(CodeToken, "the provider's session has ended")
+		return arrival{}, refuse(CodeToken, string(saml.CheckTime)+": the provider's session has ended")
 	}
 	if hints.Forced() && who.authTime.Before(attempt.Created) {
 		// The provider's clock was allowed to be behind; the session's time must prove the same to whoever asks it.
 		who.authTime = attempt.Created
 	}
-	return f.enter(r, attempt, hints, c, who)
+	return who, nil
 }
 
 // metadata serves what the connection's provider needs to know of us.

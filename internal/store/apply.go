@@ -243,7 +243,8 @@ func (tx *SystemTx) declaredConnections(ctx context.Context, d *Declared) (err e
 	d.Connections, err = collect[connection.Connection](tx.query(ctx, `
 		select organization, id, name, protocol, directory, document
 		from connections
-		order by organization, id`))(func(s scanner) (c connection.Connection, err error) {
+		where source = $1
+		order by organization, id`, fromFile))(func(s scanner) (c connection.Connection, err error) {
 		err = s.Scan(&c.Organization, &c.ID, &c.Name, &c.Protocol, orEmpty(&c.Directory), decode(&c.Settings))
 		return c, err
 	})
@@ -496,17 +497,17 @@ func (tx *SystemTx) DropDeclaredToken(t DeclaredToken) {
 // metadata stays: an administrator approved it, and its kind says for which settings.
 func (tx *SystemTx) PutDeclaredConnection(c connection.Connection) {
 	tx.queue(`
-		insert into connections (organization, id, name, protocol, directory, document, version, created)
-		values ($1, $2, $3, $4, $5, $6, 1, $7)
+		insert into connections (organization, id, name, protocol, directory, document, version, created, source)
+		values ($1, $2, $3, $4, $5, $6, 1, $7, $8)
 		on conflict (organization, id) do update set name = excluded.name, protocol = excluded.protocol,
-			directory = excluded.directory, document = excluded.document, version = connections.version + 1`,
-		c.Organization, c.ID, c.Name, c.Protocol, orNull(c.Directory), encode(c.Settings), micros(tx.Now()))
+			directory = excluded.directory, document = excluded.document, version = connections.version + 1, source = excluded.source`,
+		c.Organization, c.ID, c.Name, c.Protocol, orNull(c.Directory), encode(c.Settings), micros(tx.Now()), fromFile)
 	tx.queue(`delete from connection_documents where organization = $1 and connection = $2 and kind not like 'saml-%'`, c.Organization, c.ID)
 }
 
 // DropDeclaredConnection takes a connection away with its domains; the identities it made stay, and mean nothing without it.
 func (tx *SystemTx) DropDeclaredConnection(c connection.Connection) {
-	tx.queue(`delete from domains where organization = $1 and connection = $2`, c.Organization, c.ID)
+	tx.queue(`delete from domains where organization = $1 and connection = $2 and source = $3`, c.Organization, c.ID, fromFile)
 	tx.queue(`delete from connections where organization = $1 and id = $2`, c.Organization, c.ID)
 }
 

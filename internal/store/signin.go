@@ -46,6 +46,7 @@ func (tx *SystemTx) RouteFacts(
 			select organization, connection
 			from domains
 			where domain = $1`, domain).Scan(&f.Hinted.Organization, &f.Hinted.Connection)
+		f.Hinted.Domain = domain
 		if err != nil && !errors.Is(err, errNoRows) {
 			return f, fmt.Errorf("read the owner of a domain: %w", err)
 		}
@@ -74,7 +75,7 @@ func (tx *SystemTx) RouteFacts(
 		var w connection.Way
 		var settings connection.Settings
 		err := s.Scan(&w.Organization, &w.ID, &w.Name, &w.Protocol, decode(&settings))
-		w.Disabled = settings.Disabled
+		w.Disabled, w.Domains = settings.Closed(), settings.Domains
 		return w, err
 	})
 	if err != nil {
@@ -305,7 +306,7 @@ func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p conne
 			return fmt.Errorf("read the owner of a domain: %w", err)
 		}
 		f.DomainProven = err == nil
-		f.DomainOwn = f.DomainProven && owner == c.ID
+		f.DomainOwn = f.DomainProven && (owner == c.ID || slices.Contains(c.Settings.Domains, domain))
 		f.DomainAllowed = len(self.Settings.AllowedDomains) == 0 ||
 			slices.ContainsFunc(self.Settings.AllowedDomains, func(d string) bool { return connection.Domain(d) == domain })
 	}
