@@ -258,6 +258,9 @@ func organizationFields(o store.DeclaredOrganization) []field {
 		{name: "default_provider_roles", value: list(s.DefaultProviderRoles, ", ")},
 		{name: "invitation_lifetime", value: showDuration(s.InvitationLifetime())},
 		{name: "successor", value: s.Successor},
+		{name: "require_mfa", value: map[bool]string{true: "true"}[s.RequireMFA]},
+		{name: "messages.url", value: s.Messages.URL},
+		{name: "messages.secret", value: s.Messages.Secret, secret: true},
 	}
 }
 
