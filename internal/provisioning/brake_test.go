@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -138,7 +140,8 @@ func TestBrake_AWaveIsUndoneInOneStep(t *testing.T) {
 		}
 		for i, back := range people[:4] {
 			a := c.do(200, "GET", "/Users/"+back, "")
-			if a.body["active"] != true || a.text("displayName") != fmt.Sprintf("User %d", i) || !slices.Equal(a.values("groups"), []string{group}) {
+			// The record of who was deactivated says what the directory sent; ours is the word beside it.
+			if deactivated := a.body["active"] == false; deactivated != (i < 3) || a.text("displayName") != fmt.Sprintf("User %d", i) || !slices.Equal(a.values("groups"), []string{group}) {
 				t.Errorf("not as it was: %s", a.raw)
 			}
 			w.wantHolds(back, "owner@northwind group")
@@ -161,6 +164,131 @@ func TestBrake_AWaveIsUndoneInOneStep(t *testing.T) {
 			t.Error("a leaver was kept by what was undone before")
 		}
 	})
+}
+
+// What an administrator undid holds until the directory says again whether the person is active, and no longer.
+func TestBrake_AnUndoneDeactivationIsNoAttribute(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c, people, _ := w.braked()
+		before := c.do(200, "GET", "/Users/"+people[0], "")
+		w.undo()
+		if after := c.do(200, "GET", "/Users/"+people[0], ""); after.raw != before.raw || after.header.Get("ETag") != before.header.Get("ETag") {
+			t.Errorf("the directory reads %s, and had sent %s", after.raw, before.raw)
+		}
+		if got := c.list("/Users", `active eq false`); !slices.Contains(got, people[0]) {
+			t.Errorf("a filter finds %v", got)
+		}
+		access := func(want bool, after string) {
+			t.Helper()
+			if got := w.account(people[0]).HasAccess(); got != want {
+				t.Errorf("%s: access %t", after, got)
+			}
+		}
+		access(true, "undone")
+		// Another word about the person is none about this.
+		c.patch(200, "/Users/"+people[0], `{"op":"replace","path":"title","value":"T"}`)
+		access(true, "another attribute")
+		c.patch(200, "/Users/"+people[0], `{"op":"replace","path":"title","value":"T"}`)
+		access(true, "the same again")
+		if a := c.do(200, "GET", "/Users/"+people[0], ""); a.body["active"] != false {
+			t.Errorf("not as sent: %s", a.raw)
+		}
+		c.active(people[0], false)
+		access(false, "inactive again, which changes nothing on the record")
+		if wave := w.wave(); wave == nil || wave.Departed != 1 {
+			t.Errorf("no departure: %+v", wave)
+		}
+		// A PUT says the whole.
+		c.do(200, "PUT", "/Users/"+people[1], `{`+coreUser+`,"userName":"u01","active":false}`)
+		if w.account(people[1]).HasAccess() {
+			t.Error("a PUT that says inactive was outvoted")
+		}
+		// And what the directory says itself needs no word beside it.
+		c.active(people[2], true)
+		c.active(people[2], false)
+		if w.account(people[2]).HasAccess() {
+			t.Error("what was undone once outlives the directory's own word")
+		}
+	})
+}
+
+// Nothing is gone for good while administrators have not decided: not a deleted record with who reported to it, not a group.
+func TestBrake_PurgesAreHeldUntilARelease(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.settings(directory.Settings{Brake: directory.Brake{Percent: 40, Minimum: 2}})
+		c := w.plain()
+		boss := c.user("boss", `"title":"Boss"`)
+		report := c.user("report")
+		c.patch(200, "/Users/"+report, `{"op":"add","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager","value":{"value":"`+boss+`"}}`)
+		other, group := c.user("other"), c.group("Choir", report)
+		c.do(204, "DELETE", "/Users/"+boss, "")
+		c.active(other, false)
+		if !w.wave().Holds() {
+			t.Fatalf("not braked: %+v", w.wave())
+		}
+		a := c.do(503, "DELETE", "/Groups/"+group, "")
+		if a.header.Get("Retry-After") != "600" || !strings.Contains(a.text("detail"), "none of its groups is deleted") {
+			t.Errorf("got %s", a.raw)
+		}
+		c.patch(204, "/Groups/"+group, `{"op":"remove","path":"members"}`)
+
+		// No clean-up takes what a decision may need, however long that takes.
+		clean := func() {
+			t.Helper()
+			w.clock.Advance(30 * 24 * time.Hour)
+			if _, err := w.db.Cleanup(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clean()
+		if got := w.undo(); got.Restored != 2 {
+			t.Fatalf("got %+v", got)
+		}
+		if a := c.do(200, "GET", "/Users/"+boss, ""); a.text("title") != "Boss" {
+			t.Errorf("not as it was: %s", a.raw)
+		}
+		if a := c.do(200, "GET", "/Users/"+report, ""); !strings.Contains(a.raw, `"manager":{"value":"`+boss) {
+			t.Errorf("without the manager: %s", a.raw)
+		}
+
+		// After a release nothing is kept.
+		c.do(204, "DELETE", "/Users/"+boss, "")
+		c.active(other, false)
+		w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error { return tx.ReleaseWave(ctx, admin, "plain", "they left") }))
+		if got := w.departures(); len(got) != 0 {
+			t.Errorf("kept after the release: %+v", got)
+		}
+		if err := w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.UndoWave(ctx, admin, "plain", "")
+			return err
+		}); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("undone after the release: %v", err)
+		}
+		c.do(204, "DELETE", "/Groups/"+group, "")
+
+		// And a wave that was none is purged a day after its window.
+		clean()
+		c.do(204, "DELETE", "/Users/"+report, "")
+		if got := w.departures(); len(got) != 1 || !got[0].Deleted || got[0].UserName != "report" {
+			t.Errorf("got %+v", got)
+		}
+		clean()
+		if got := w.departures(); len(got) != 0 || w.wave() != nil {
+			t.Errorf("kept: %+v", got)
+		}
+	})
+}
+
+func (w *world) departures() []store.Departed {
+	w.t.Helper()
+	var list []store.Departed
+	w.read("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
+		list, err = tx.Departures(ctx, "plain", 0, 100)
+		return err
+	})
+	return list
 }
 
 func TestBrake_WhoseNameIsTakenStaysAway(t *testing.T) {

@@ -34,6 +34,8 @@ var cleanups = []expired{
 	{"operator_links", []string{"hash"}, "expires < $1", day},
 	{"operator_sessions", []string{"hash"}, "expires < $1", day},
 	{"invitations", []string{"organization", "id"}, "accepted < $1 or revoked < $1", 90 * day},
+	{"list_places", []string{"organization", "directory", "list", "position"}, "kept < $1", time.Hour},
+	{"sightings", []string{"organization", "directory", "resource"}, "seen < $1", 400 * day},
 	{"outbox", []string{"id"}, "delivered < $1 or failed < $1", 90 * day},
 }
 
@@ -60,8 +62,12 @@ func (db *DB) Cleanup(ctx context.Context) (int, error) {
 			}
 		}
 	}
+	waves, err := db.dropWaves(ctx)
+	if err != nil {
+		return total, err
+	}
 	n, err := db.dropRequests(ctx)
-	return total + n, err
+	return total + waves + n, err
 }
 
 func (db *DB) cleanup(ctx context.Context, e expired) (int, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"time"
 
@@ -18,8 +17,10 @@ import (
 
 // A wave is what a directory takes away within a window: whom it deactivates and deletes. Every departure is done at once,
 // whatever its number, since one that waited would leave a leaver signed in. But it is written down so that it can be
-// undone, and when a wave grows beyond the directory's brake the directory is braked: nobody comes into a group that gives
-// roles, administrators are told, and the wave stays until one of them undoes or releases it.
+// undone, and when a wave grows beyond the directory's brake the directory is braked and administrators are told. Until one
+// of them undoes or releases it, what cannot be taken back is held: what a deleted person's record was is kept, a group is
+// not deleted, and nobody comes into a group that gives roles. After a release, or when a wave that was none has long passed,
+// what was kept is purged.
 
 // Wave is a directory's wave as administrators see it.
 type Wave struct {
@@ -54,7 +55,9 @@ type leftBehind struct {
 	Created  int64           `json:"created,omitempty"`
 	Version  int64           `json:"version,omitempty"`
 	Groups   []id.Group      `json:"groups,omitempty"`
-	Kept     bool            `json:"kept,omitempty"` // kept without directory before
+	Kept     bool            `json:"kept,omitempty"`    // kept without directory before
+	Undone   int64           `json:"undone,omitempty"`  // its deactivation was undone before
+	Reports  []id.User       `json:"reports,omitempty"` // whose records named the person as manager
 }
 
 const waveColumns = `directory, started, departed, threshold, braked, released`
@@ -118,8 +121,8 @@ func (p *Push) departs(ctx context.Context, kind string, user id.User, left left
 				and directory = $2`, p.tx.Organization, p.Directory.ID)
 	}
 	p.tx.queue(`
-		insert into wave_departures (organization, directory, number, kind, user_id, left_behind)
-		values ($1, $2, $3, $4, $5, $6)`, p.tx.Organization, p.Directory.ID, w.Departed, kind, user, encode(left))
+		insert into wave_departures (organization, directory, number, kind, user_id, left_behind, at)
+		values ($1, $2, $3, $4, $5, $6, $7)`, p.tx.Organization, p.Directory.ID, w.Departed, kind, user, encode(left), micros(p.tx.now))
 	if !w.Braked.IsZero() || w.Departed < brake.AtLeast() {
 		return nil
 	}
@@ -147,7 +150,7 @@ func (p *Push) departs(ctx context.Context, kind string, user id.User, left left
 		set braked = $3
 		where organization = $1
 			and directory = $2`, p.tx.Organization, p.Directory.ID, micros(p.tx.now))
-	sentence := fmt.Sprintf("%s took %d people away within %s. They are without access; nobody new comes into a group of it that gives roles until you undo or release this.",
+	sentence := fmt.Sprintf("%s took %d people away within %s. They are without access; nobody new comes into a group of it that gives roles, and nothing is deleted for good, until you undo or release this.",
 		p.Directory.Name, w.Departed, brake.In())
 	p.record(ctx, audit.Event{
 		Action: "directory.braked", TargetKind: "directory", TargetID: string(p.Directory.ID), TargetName: p.Directory.Name,
@@ -173,8 +176,22 @@ func (p *Push) refuseHeld(ctx context.Context, group id.Group) error {
 	if err != nil || len(roles) == 0 {
 		return err
 	}
-	held := scim.Errorf(http.StatusServiceUnavailable, "", "%s took %d people away at once, so groups that give roles take nobody in until an administrator undoes or releases this in the console.",
-		p.Directory.Name, w.Departed)
+	return p.held(w, "groups that give roles take nobody in")
+}
+
+// refusePurge refuses to delete a group while the directory is braked: with it go grants, mappings and restrictions that
+// nobody could bring back. Its members can be taken out of it all the same.
+func (p *Push) refusePurge(ctx context.Context) error {
+	w, err := p.tx.Wave(ctx, p.Directory.ID)
+	if err != nil || w == nil || !w.Holds() {
+		return err
+	}
+	return p.held(w, "none of its groups is deleted")
+}
+
+func (p *Push) held(w *Wave, what string) error {
+	held := scim.Errorf(http.StatusServiceUnavailable, "", "%s took %d people away at once, so %s until an administrator undoes or releases this in the console.",
+		p.Directory.Name, w.Departed, what)
 	held.RetryAfter = 10 * time.Minute
 	return held
 }
@@ -193,7 +210,123 @@ func (tx *Tx) braked(ctx context.Context, dir id.Directory) (*Wave, *directory.D
 	if w == nil {
 		return nil, nil, fault.New(fault.Conflict, "%s has taken nobody away lately.", d.Name)
 	}
+	if !w.Released.IsZero() {
+		return nil, nil, fault.New(fault.Conflict, "What %s took away was released and is purged. Restore people one by one, or have the directory push them again.", d.Name)
+	}
 	return w, d, nil
+}
+
+// purgeDepartures forgets what a directory's wave was made of, and with it what deleted records were.
+func (tx *Tx) purgeDepartures(dir id.Directory) {
+	tx.queue(`
+		delete from wave_departures
+		where organization = $1
+			and directory = $2`, tx.Organization, dir)
+}
+
+// waveGrace is how long beyond its window a wave that did not grow large can be undone.
+const waveGrace = day
+
+// dropWaves purges the waves that are over: nobody has to decide about them, or somebody has. One that is braked waits for
+// as long as it takes.
+func (db *DB) dropWaves(ctx context.Context) (int, error) {
+	type over struct {
+		organization id.Organization
+		directory    id.Directory
+		started      time.Time
+		settings     directory.Settings
+	}
+	var all []over
+	err := db.System().Read(ctx, func(tx *SystemTx) (err error) {
+		all, err = collect[over](tx.lastQuery(ctx, `
+			select w.organization, w.directory, w.started, d.document
+			from directory_waves w
+			join directories d on d.organization = w.organization
+				and d.id = w.directory
+			where w.braked is null
+				or w.released is not null
+			order by w.organization, w.directory`))(func(s scanner) (o over, err error) {
+			err = s.Scan(&o.organization, &o.directory, at(&o.started), decode(&o.settings))
+			return o, err
+		})
+		return err
+	})
+	dropped := 0
+	for _, o := range all {
+		if err != nil {
+			break
+		}
+		if db.now().Sub(o.started) < o.settings.Brake.In()+waveGrace {
+			continue
+		}
+		err = db.Write(ctx, o.organization, func(tx *Tx) error {
+			// Asked again: another wave may have begun.
+			n, err := tx.exec(ctx, `
+				delete from directory_waves
+				where organization = $1
+					and directory = $2
+					and started = $3
+					and (braked is null or released is not null)`, tx.Organization, o.directory, micros(o.started))
+			if err == nil && n > 0 {
+				tx.purgeDepartures(o.directory)
+				dropped++
+			}
+			return err
+		})
+	}
+	return dropped, err
+}
+
+// Departed is somebody whom a directory took away in its latest wave.
+type Departed struct {
+	Number   int64
+	User     id.User
+	Name     string
+	UserName string
+	Deleted  bool // its record; else it says inactive
+	Status   directory.Status
+	At       time.Time
+}
+
+// Departures lists whom a directory took away in its latest wave, from behind a number.
+func (tx *Tx) Departures(ctx context.Context, dir id.Directory, after int64, limit int) ([]Departed, error) {
+	list, err := collect[Departed](tx.query(ctx, `
+		select w.number, w.user_id, coalesce(u.display_name, ''), coalesce(u.user_name, ''), w.kind, coalesce(u.status, 'deleted'), w.at
+		from wave_departures w
+		left join users u on u.organization = w.organization
+			and u.id = w.user_id
+		where w.organization = $1
+			and w.directory = $2
+			and w.number > $3
+		order by w.number
+		limit cast($4 as bigint)`, tx.Organization, dir, after, limit))(func(s scanner) (d Departed, err error) {
+		var kind string
+		err = s.Scan(&d.Number, &d.User, &d.Name, &d.UserName, &kind, &d.Status, at(&d.At))
+		d.Deleted = kind == waveDeleted
+		return d, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the departures of %s: %w", dir, err)
+	}
+	return list, nil
+}
+
+// Held lists what a braked directory asked for and was told to ask for again, the latest first: the request log has it.
+func (tx *Tx) Held(ctx context.Context, dir id.Directory, since time.Time, limit int) ([]directory.Request, error) {
+	list, err := collect[directory.Request](tx.query(ctx, `
+		select `+requestColumns+`
+		from scim_requests r
+		where r.organization = $1
+			and r.directory = $2
+			and r.status = 503
+			and r.status >= 400
+			and r.at >= $3
+		order by r.id desc
+		limit cast($4 as bigint)`, tx.Organization, dir, micros(since), limit))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
+	if err != nil {
+		return nil, fmt.Errorf("list what %s was refused: %w", dir, err)
+	}
+	return list, nil
 }
 
 func (tx *Tx) lower(ctx context.Context, dir id.Directory) error {
@@ -218,6 +351,7 @@ func (tx *Tx) ReleaseWave(ctx context.Context, actor audit.Actor, dir id.Directo
 		set released = $3
 		where organization = $1
 			and directory = $2`, tx.Organization, dir, micros(tx.now))
+	tx.purgeDepartures(dir)
 	tx.Record(ctx, audit.Event{
 		Actor: actor, Action: "directory.released", TargetKind: "directory", TargetID: string(dir), TargetName: d.Name, Reason: reason,
 		Before: auditJSON(map[string]any{"departed": w.Departed}),
@@ -232,9 +366,12 @@ type Undone struct {
 	Left map[id.User]string
 }
 
-// UndoWave brings back everybody whom a directory took away in its latest wave, in one transaction: each record is as it was
-// before, with its groups and pushed roles. The directory reads it so too, and may take the person away again: a word of
-// ours that outvoted it would keep the next real leaver. Who cannot come back, since the userName or the seats are taken, is named and stays away.
+// UndoWave brings back everybody whom a directory took away in its latest wave, in one transaction.
+//
+// Who was deactivated is let in again by a word of ours beside the record, which goes on saying what the directory sent and
+// is read back so. The word holds until the directory says again whether the person is active: one that outvoted it then
+// would keep the next real leaver. Who was deleted has the record again, as the directory sent it, with its groups and pushed
+// roles. Who cannot come back, since the userName or the seats are taken, is named and stays away.
 func (tx *Tx) UndoWave(ctx context.Context, actor audit.Actor, dir id.Directory, reason string) (Undone, error) {
 	undone := Undone{Left: map[id.User]string{}}
 	w, d, err := tx.braked(ctx, dir)
@@ -303,12 +440,7 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 		if !there {
 			return "", nil // deleted afterwards, which is a departure of its own
 		}
-		_, err = p.ModifyUser(ctx, string(x.user), nil, func(current scim.Attributes) (scim.Result, error) {
-			active := maps.Clone(current)
-			active["active"] = true
-			return scim.Result{Attributes: active, Changed: current["active"] == false}, nil
-		}, scim.Want{})
-		return "", err
+		return p.undoDeactivation(ctx, u, reason)
 	}
 	if there {
 		return "", nil
@@ -354,10 +486,13 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	p.insertRecord(x.user, scim.Result{Attributes: a}, pr)
 	tx.queue(`
 		update directory_records
-		set version = $4, created = $5
+		set version = $4, created = $5, undone = $6
 		where organization = $1
 			and directory = $2
-			and user_id = $3`, tx.Organization, p.Directory.ID, x.user, x.left.Version+1, x.left.Created)
+			and user_id = $3`, tx.Organization, p.Directory.ID, x.user, x.left.Version+1, x.left.Created, orNull(x.left.Undone))
+	if err := p.manageAgain(ctx, x); err != nil {
+		return "", err
+	}
 	for _, group := range x.left.Groups {
 		tx.queue(`
 			insert into group_members (organization, group_id, member_id, kind, source, added)
@@ -396,6 +531,54 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 		return "", err
 	}
 	return "", p.pushRoles(ctx, x.user, nil, a)
+}
+
+// undoDeactivation lets a person in again whose record says inactive, and leaves the record.
+func (p *Push) undoDeactivation(ctx context.Context, u *directory.User, reason string) (why string, err error) {
+	n, err := p.tx.exec(ctx, `
+		update directory_records
+		set undone = $4
+		where organization = $1
+			and directory = $2
+			and user_id = $3
+			and active = false
+			and undone is null`, p.tx.Organization, p.Directory.ID, u.ID, micros(p.tx.now))
+	if err != nil || n == 0 {
+		return "", err // the directory has said that the person is active meanwhile
+	}
+	p.record(ctx, audit.Event{
+		Action: "user.departure-undone", TargetKind: "user", TargetID: string(u.ID), TargetName: u.Name(), User: u.ID, Reason: reason,
+		After: auditJSON(map[string]any{"until": "the directory says again whether the person is active"}),
+	})
+	next, err := p.tx.statusOf(ctx, u, !u.SuspendedAt.IsZero())
+	if err != nil {
+		return "", err
+	}
+	return "", p.move(ctx, u, next, nil)
+}
+
+// manageAgain names somebody who is back as manager again, where nobody else has been named since.
+func (p *Push) manageAgain(ctx context.Context, x departure) error {
+	for _, user := range x.left.Reports {
+		var r report
+		err := p.tx.queryRow(ctx, `
+			select r.user_id, r.document
+			from directory_records r
+			where r.organization = $1
+				and r.directory = $2
+				and r.user_id = $3
+				and r.manager is null`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user).Scan(&r.user, rawJSON(&r.doc))
+		switch {
+		case errors.Is(err, errNoRows):
+			continue
+		case err != nil:
+			return fmt.Errorf("read record %s: %w", user, err)
+		}
+		if err := p.putManager(ctx, r, string(x.user)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // full says that no seat is free for one more.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -128,9 +129,15 @@ func (p *Push) CreateUser(ctx context.Context, r scim.Result, want scim.Want) (r
 					and x.directory = $2
 					and x.user_name_key = $3)
 		from organizations o
-		where o.organization = $1`,
+		cross join directories d
+		where o.organization = $1
+			and d.organization = $1
+			and d.id = $2`,
 		p.tx.Organization, p.Directory.ID, nameKey, sent, folded).
 		Scan(orZero(&limit), &recognized, orEmpty(&holder), orEmpty(&here))
+	if errors.Is(err, errNoRows) { // taken away since the request was let in
+		return nil, fault.New(fault.Conflict, notThere), nil
+	}
 	if err == nil && recognized && sent != "" {
 		known, err = p.known(ctx, sent, folded)
 	}
@@ -507,9 +514,10 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	var doc, raw json.RawMessage
 	var others, active int64
 	var speaks bool
-	dest := []any{&res.Version, at(&res.Created), at(&res.Modified), rawJSON(&doc), &others, &active, &speaks}
+	var undone time.Time
+	dest := []any{&res.Version, at(&res.Created), at(&res.Modified), rawJSON(&doc), at(&undone), &others, &active, &speaks}
 	// Counting a column that the key does not hold keeps SQLite from walking the key for the sake of its being covering.
-	columns := recordColumns + `,
+	columns := recordColumns + `, r.undone,
 			(
 				select count(o.active)
 				from directory_records o
@@ -522,7 +530,7 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 				where o.organization = $1
 					and o.user_id = $3
 					and o.directory <> $2
-					and o.active = true),
+					and (o.active = true or o.undone is not null)),
 			not exists (
 				select 1
 				from directory_records o
@@ -563,8 +571,38 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	}
 	current["id"] = user
 	r, err := change(current)
-	if err != nil || !r.Changed {
-		return res, err
+	if err != nil {
+		return nil, err
+	}
+	pr, was := profileOf(r.Attributes), profileOf(current)
+	counted, counts := was.active, pr.active
+	if !undone.IsZero() {
+		counted = true
+		says, err := saysActive(doc, user, r, change)
+		if err != nil {
+			return nil, err
+		}
+		if counts = counts || !says; says {
+			p.tx.queue(`
+				update directory_records
+				set undone = null
+				where organization = $1
+					and directory = $2
+					and user_id = $3`, p.tx.Organization, p.Directory.ID, user)
+		}
+	}
+	settle := func() error {
+		if counts == counted {
+			return nil
+		}
+		records := []bool{counts}
+		if others > 0 {
+			records = append(records, active > 0)
+		}
+		return p.settle(ctx, &u, counts, records)
+	}
+	if !r.Changed {
+		return res, settle()
 	}
 	if err := p.checkManager(ctx, current, r.Attributes); err != nil {
 		return nil, err
@@ -573,7 +611,6 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 		return nil, err
 	}
 
-	pr, was := profileOf(r.Attributes), profileOf(current)
 	res.Version++
 	res.Modified = p.now()
 	res.Document = p.User.StoredDocument(r.Attributes)
@@ -605,28 +642,38 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	if err := p.pushRoles(ctx, u.ID, current, r.Attributes); err != nil {
 		return nil, err
 	}
-	if pr.active == was.active {
-		return res, nil
+	return res, settle()
+}
+
+// saysActive tells whether a change says whether the person is active, or leaves it as it was: it does where it makes the
+// same of a record that says the opposite.
+func saysActive(doc json.RawMessage, user string, r scim.Result, change func(scim.Attributes) (scim.Result, error)) (bool, error) {
+	opposite, err := scim.DecodeStored(doc)
+	if err != nil {
+		return false, fmt.Errorf("record %s: %w", user, err)
 	}
-	if was.active {
+	opposite["id"], opposite["active"] = user, true
+	o, err := change(opposite)
+	return err == nil && profileOf(o.Attributes).active == profileOf(r.Attributes).active, err
+}
+
+// settle works out what follows for a user whose record counts as active from now on, or does so no longer.
+func (p *Push) settle(ctx context.Context, u *directory.User, counts bool, records []bool) (err error) {
+	if !counts {
 		if err := p.departs(ctx, waveDeactivated, u.ID, leftBehind{}); err != nil {
-			return nil, err
+			return err
 		}
-	}
-	records := []bool{pr.active}
-	if others > 0 {
-		records = append(records, active > 0)
 	}
 	next := directory.StatusOf(directory.Facts{
 		SuspendedByAdministrator: !u.SuspendedAt.IsZero(), KeptWithoutDirectory: u.KeptWithoutDirectory, Local: u.Local, Records: records,
 	})
 	var held *access.Effective
 	if next != directory.Active {
-		if held, err = p.accessBefore(ctx, &u); err != nil {
-			return nil, err
+		if held, err = p.accessBefore(ctx, u); err != nil {
+			return err
 		}
 	}
-	return res, p.move(ctx, &u, next, held)
+	return p.move(ctx, u, next, held)
 }
 
 // shifted scans other columns before those of the inner scan.
@@ -640,16 +687,16 @@ func (s shifted) Scan(dest ...any) error { return s.scanner.Scan(append(s.first,
 // DeleteUser drops the record. The user is deleted with it when no source is left, stays as a tombstone with its grants, and
 // holds no claim on its userName, address, key or upstream subject.
 func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
-	var version, created int64
+	var left leftBehind
 	var doc json.RawMessage
 	u, err := p.tx.scanUser(shifted{p.tx.queryRow(ctx, `
-		select r.version, r.created, r.document, `+userColumns+`
+		select r.version, r.created, r.undone, r.document, `+userColumns+`
 		from directory_records r
 		join users u on u.organization = r.organization
 			and u.id = r.user_id
 		where r.organization = $1
 			and r.directory = $2
-			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&version, &created, rawJSON(&doc)}})
+			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&left.Version, &left.Created, orZero(&left.Undone), rawJSON(&doc)}})
 	if errors.Is(err, errNoRows) {
 		return p.noResource(p.User, user)
 	}
@@ -657,7 +704,7 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 		return fmt.Errorf("read record %s: %w", user, err)
 	}
 	if check != nil {
-		if err := check(version); err != nil {
+		if err := check(left.Version); err != nil {
 			return err
 		}
 	}
@@ -665,11 +712,18 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 	if err != nil {
 		return err
 	}
-	groups, err := p.groupsLeft(ctx, u.ID)
+	left.Document, left.Kept = doc, u.KeptWithoutDirectory
+	if left.Groups, err = p.groupsLeft(ctx, u.ID); err != nil {
+		return err
+	}
+	reports, err := p.reports(ctx, user)
 	if err != nil {
 		return err
 	}
-	if err := p.departs(ctx, waveDeleted, u.ID, leftBehind{doc, created, version, groups, u.KeptWithoutDirectory}); err != nil {
+	for _, r := range reports {
+		left.Reports = append(left.Reports, r.user)
+	}
+	if err := p.departs(ctx, waveDeleted, u.ID, left); err != nil {
 		return err
 	}
 	p.tx.queue(`
@@ -679,7 +733,7 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 			and user_id = $3`, p.tx.Organization, p.Directory.ID, user)
 	p.unclaim(user)
 	p.leave(user)
-	if err := p.forgetManager(ctx, user); err != nil {
+	if err := p.forgetManager(ctx, reports); err != nil {
 		return err
 	}
 	p.record(ctx, audit.Event{
@@ -781,48 +835,77 @@ func (p *Push) checkManager(ctx context.Context, before, after scim.Attributes) 
 	return nil
 }
 
-// forgetManager takes a user who goes out of the records that name it as manager.
-func (p *Push) forgetManager(ctx context.Context, user string) error {
-	type report struct {
-		user id.User
-		doc  json.RawMessage
-	}
-	reports, err := collect[report](p.tx.query(ctx, `
+// report is a record that names somebody as manager.
+type report struct {
+	user id.User
+	doc  json.RawMessage
+}
+
+func (p *Push) reports(ctx context.Context, manager string) ([]report, error) {
+	list, err := collect[report](p.tx.query(ctx, `
 		select r.user_id, r.document
 		from directory_records r
 		where r.organization = $1
 			and r.directory = $2
-			and r.manager = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user))(func(s scanner) (report, error) {
+			and r.manager = $3
+		order by r.user_id`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, manager))(func(s scanner) (report, error) {
 		var r report
 		err := s.Scan(&r.user, rawJSON(&r.doc))
 		return r, err
 	})
 	if err != nil {
-		return fmt.Errorf("look for reports of %s: %w", user, err)
+		return nil, fmt.Errorf("look for reports of %s: %w", manager, err)
 	}
+	return list, nil
+}
+
+// forgetManager takes a user who goes out of the records that name it as manager.
+func (p *Push) forgetManager(ctx context.Context, reports []report) error {
 	for _, r := range reports {
-		a, err := scim.DecodeStored(r.doc)
-		if err != nil {
-			return fmt.Errorf("record %s: %w", r.user, err)
+		if err := p.putManager(ctx, r, ""); err != nil {
+			return err
 		}
-		was := managerOf(a)
-		enterprise, _ := a[scim.EnterpriseURN].(map[string]any)
-		delete(enterprise, "manager")
-		if len(enterprise) == 0 {
-			delete(a, scim.EnterpriseURN)
-			a["schemas"] = slices.DeleteFunc(a["schemas"].([]any), func(urn any) bool { return urn == scim.EnterpriseURN })
-		}
-		p.tx.queue(`
-			update directory_records
-			set manager = null, document = $4, folded = $5, version = version + 1, modified = $6
-			where organization = $1
-				and directory = $2
-				and user_id = $3`,
-			p.tx.Organization, p.Directory.ID, r.user, string(p.User.StoredDocument(a)), p.folded(p.User, a), micros(p.tx.now))
-		p.record(ctx, audit.Event{
-			Action: "user.changed", TargetKind: "user", TargetID: string(r.user), TargetName: profileOf(a).shown(a), User: r.user,
-			Before: object(map[string]any{"manager": was}), Reason: "The manager was removed.",
-		})
 	}
+	return nil
+}
+
+// putManager names another manager in a record, or none.
+func (p *Push) putManager(ctx context.Context, r report, manager string) error {
+	a, err := scim.DecodeStored(r.doc)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", r.user, err)
+	}
+	was := managerOf(a)
+	enterprise, _ := a[scim.EnterpriseURN].(map[string]any)
+	if enterprise == nil {
+		enterprise = map[string]any{}
+		a[scim.EnterpriseURN] = enterprise
+	}
+	schemas, _ := a["schemas"].([]any)
+	reason := "The manager was removed."
+	if manager == "" {
+		delete(enterprise, "manager")
+	} else {
+		enterprise["manager"] = map[string]any{"value": manager}
+		reason = "The manager is back."
+	}
+	switch listed := slices.Contains(schemas, any(scim.EnterpriseURN)); {
+	case len(enterprise) == 0:
+		delete(a, scim.EnterpriseURN)
+		a["schemas"] = slices.DeleteFunc(schemas, func(urn any) bool { return urn == scim.EnterpriseURN })
+	case !listed:
+		a["schemas"] = append(schemas, scim.EnterpriseURN)
+	}
+	p.tx.queue(`
+		update directory_records
+		set manager = $7, document = $4, folded = $5, version = version + 1, modified = $6
+		where organization = $1
+			and directory = $2
+			and user_id = $3`,
+		p.tx.Organization, p.Directory.ID, r.user, string(p.User.StoredDocument(a)), p.folded(p.User, a), micros(p.tx.now), orNull(manager))
+	p.record(ctx, audit.Event{
+		Action: "user.changed", TargetKind: "user", TargetID: string(r.user), TargetName: profileOf(a).shown(a), User: r.user,
+		Before: object(map[string]any{"manager": was}), After: object(map[string]any{"manager": manager}), Reason: reason,
+	})
 	return nil
 }

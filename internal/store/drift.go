@@ -59,7 +59,7 @@ func (tx *Tx) Drifted(ctx context.Context, q DriftQuery, after id.User) ([]Drift
 	case DriftManual:
 		where = "u.kept_without_directory = false and " + none + ")"
 	case DriftOrphaned:
-		where = "u.kept_without_directory = true and " + none + " and r.active = true)"
+		where = "u.kept_without_directory = true and " + none + " and (r.active = true or r.undone is not null))"
 	case DriftStale:
 		since, from = "r.modified", "directory_records r cross join users u"
 		where = `r.organization = $1 and r.directory = $2 and r.active = true and r.user_id = u.id and r.modified < $5

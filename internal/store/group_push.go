@@ -340,6 +340,9 @@ func (p *Push) ModifyGroup(ctx context.Context, group string, check Check, chang
 // DeleteGroup deletes a pushed group. Its members stay; what they had through it ends with this transaction.
 func (p *Push) DeleteGroup(ctx context.Context, group string, check Check) error {
 	res, bears, err := p.lockGroup(ctx, group, check)
+	if err == nil {
+		err = p.refusePurge(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -273,9 +273,10 @@ func (tx *Tx) statusOf(ctx context.Context, u *directory.User, suspended bool) (
 	}), nil
 }
 
+// recordsOf tells of each record of a user whether it counts as active: it says so, or an administrator undid that it does not.
 func (tx *Tx) recordsOf(ctx context.Context, user id.User) ([]bool, error) {
 	records, err := column[bool](tx.query(ctx, `
-		select active
+		select active = true or undone is not null
 		from directory_records
 		where organization = $1
 			and user_id = $2`, tx.Organization, user))
