@@ -195,6 +195,7 @@ func (p *Provider) judgeAuthorize(c *Client, q params) (AuthorizeRequest, *Error
 		seconds := int64(age)
 		req.MaxAge = &seconds
 	}
+	req.ACRValues = q.list("acr_values")
 	if q.has("id_token_hint") {
 		hint, err := p.readHint(q["id_token_hint"])
 		if err != nil || hint.Audience != c.ID {

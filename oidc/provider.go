@@ -29,7 +29,7 @@ const (
 	PathEndSession = "/end_session"
 )
 
-// Options make a Provider. All but Stylesheet and Claims are needed.
+// Options make a Provider. All but Stylesheet, Claims and ACRValues are needed.
 type Options struct {
 	// Issuer is fixed: it never comes from Host or a Forwarded header, which any caller may write.
 	Issuer  string
@@ -44,6 +44,8 @@ type Options struct {
 	Stylesheet string
 	// Claims are names the owner puts into Grant.Claims, for the discovery document.
 	Claims []string
+	// ACRValues are the contexts the owner can meet, for the discovery document.
+	ACRValues []string
 }
 
 // A Provider answers the endpoints of one issuer.
@@ -73,7 +75,7 @@ func New(o Options) (*Provider, error) {
 		stylesheet: o.Stylesheet,
 	}
 	p.keys.Store(o.Keys)
-	body, err := json.Marshal(p.metadata(o.Claims))
+	body, err := json.Marshal(p.metadata(o.Claims, o.ACRValues))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +109,7 @@ type metadata struct {
 	ClaimsParameters bool `json:"claims_parameter_supported"`
 }
 
-func (p *Provider) metadata(claims []string) metadata {
+func (p *Provider) metadata(claims, acrValues []string) metadata {
 	auth := []zoidc.AuthMethod{zoidc.AuthMethodBasic, zoidc.AuthMethodPost, zoidc.AuthMethodNone}
 	return metadata{
 		DiscoveryConfiguration: zoidc.DiscoveryConfiguration{
@@ -132,6 +134,7 @@ func (p *Provider) metadata(claims []string) metadata {
 			ClaimsSupported: append([]string{
 				"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash",
 			}, claims...),
+			ACRValuesSupported:                acrValues,
 			CodeChallengeMethodsSupported:     []zoidc.CodeChallengeMethod{zoidc.CodeChallengeMethodS256},
 			RequestURIParameterSupported:      false,
 			BackChannelLogoutSupported:        true,

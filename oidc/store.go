@@ -68,6 +68,9 @@ type AuthorizeRequest struct {
 	Prompt        []string `json:"prompt,omitempty"`
 	// MaxAge in seconds; nil when not asked. Zero asks for a fresh sign-in, as prompt=login does.
 	MaxAge *int64 `json:"max_age,omitempty"`
+	// ACRValues are the contexts that the application would like, the most wanted first. They are voluntary (OpenID Connect Core
+	// section 3.1.2.1): what came of them stands in the ID token's acr.
+	ACRValues []string `json:"acr_values,omitempty"`
 	// HintSubject and HintSession come from a verified id_token_hint.
 	HintSubject string `json:"hint_subject,omitempty"`
 	HintSession string `json:"hint_session,omitempty"`

@@ -3,17 +3,20 @@ package issuing
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/oidc"
@@ -38,8 +41,16 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 	fitting := slices.DeleteFunc(slices.Clone(live), func(s session.Session) bool {
 		return unasked(app, req, s, p.db.Now()) != nil
 	})
+	more := id.Organization("")
 	if len(fitting) == 1 && !req.Asks("select_account") {
-		return p.openWith(ctx, app, req, fitting[0])
+		out, err := p.openWith(ctx, app, req, fitting[0])
+		if !errors.Is(err, errMore) {
+			return out, translate(err)
+		}
+		if req.Asks("none") {
+			return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "A further factor is asked for."}
+		}
+		more = fitting[0].Organization
 	}
 	if req.Asks("none") {
 		if len(fitting) > 1 {
@@ -63,7 +74,12 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 	if err != nil {
 		return oidc.Outcome{}, translate(err)
 	}
-	out := oidc.Outcome{Location: "/signin?attempt=" + string(attempt.ID)}
+	to := url.Values{"attempt": {string(attempt.ID)}}
+	if more != "" {
+		// The session fits and has shown too little: signing in goes on from it instead of beginning anew.
+		to.Set("step_up", string(more))
+	}
+	out := oidc.Outcome{Location: "/signin?" + to.Encode()}
 	if cookie != nil {
 		out.Cookies = append(out.Cookies, cookie)
 	}
@@ -156,24 +172,34 @@ func (p *Provider) openWith(ctx context.Context, app application.Application, re
 		if err != nil {
 			return err
 		}
-		out, err = p.open(ctx, tx, app, req, s)
+		effective, err := tx.AccessIn(ctx, s.User, s.AMR)
+		if err != nil {
+			return err
+		}
+		demand := mfa.Demand{Multiple: effective.Demands}
+		demand.Asked(req.ACRValues, app.Name)
+		if len(demand.Missing(s.AMR)) > 0 {
+			return errMore
+		}
+		out, err = p.open(ctx, tx, app, req, s, effective)
 		return err
 	})
 	if fault.KindOf(err) == fault.Unauthenticated {
 		err = &oidc.Error{Code: oidc.LoginRequired, Description: "The session has just ended."}
 	}
-	return out, translate(err)
+	return out, err
 }
+
+// errMore says that a session fits a request but for the factors it has shown.
+var errMore = errors.New("the session has shown too few factors")
 
 // noAccessPath is where somebody learns that he has no access at all, and can leave a note to those who give it.
 const noAccessPath = "/signin/no-access"
 
 // open makes a code for a session, with its family and its event, if its person has access at all.
-func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session) (oidc.Outcome, error) {
-	effective, err := tx.AccessIn(ctx, s.User, s.AMR)
-	if err != nil {
-		return oidc.Outcome{}, err
-	}
+func (p *Provider) open(
+	ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session, effective *access.Effective,
+) (oidc.Outcome, error) {
 	if len(effective.Grants) == 0 {
 		if req.Asks("none") {
 			return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "The person has no access yet."}
@@ -185,7 +211,7 @@ func (p *Provider) open(ctx context.Context, tx *store.Tx, app application.Appli
 	code, hash := handle(tx.Organization)
 	family := store.Family{
 		ID: id.New[id.Family](), User: s.User, Application: app.ID, Session: s.ID, Scope: req.Scope,
-		AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Expires: tx.Now().Add(oidc.RefreshAbsolute),
+		AuthTime: s.AuthTime, ACR: mfa.ACR(s.ACR, s.AMR, req.ACRValues), AMR: mfa.Told(s.AMR), Expires: tx.Now().Add(oidc.RefreshAbsolute),
 	}
 	tx.KeepCode(ctx, family, store.Code{
 		Hash: hash, RedirectURI: req.RedirectURI, Challenge: req.CodeChallenge, Nonce: req.Nonce,
@@ -240,7 +266,12 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 			refusal = &oidc.Error{Code: oidc.LoginRequired, Description: "A new sign-in is asked for."}
 			return nil
 		}
-		out, err = p.open(ctx, in, c.application, req, s)
+		// Signing in has asked for what was demanded. What came to be demanded since is left out of the access, and asked for next.
+		effective, err := in.AccessIn(ctx, s.User, s.AMR)
+		if err != nil {
+			return err
+		}
+		out, err = p.open(ctx, in, c.application, req, s, effective)
 		return err
 	})
 	switch fault.KindOf(err) {

@@ -32,6 +32,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/oidc"
@@ -79,6 +80,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	p.oidc, err = oidc.New(oidc.Options{
 		Issuer: o.URL, Clients: p, Browser: p, Tokens: p, Keys: keys, Now: o.DB.Now, Log: o.Log, Stylesheet: o.Stylesheet,
+		ACRValues: []string{mfa.ACRPhishing, mfa.ACRMultiple, mfa.ACRRefeds, mfa.ACRRefedsOne},
 		Claims: []string{
 			"email", "email_verified", "name", "organization", "groups", "roles", "grants", "restrictions", "grants_overage",
 			"home_organization", "external",

@@ -20,6 +20,7 @@ const (
 	SAMLLogout        Kind = "saml-logout"
 	SharedSignal      Kind = "shared-signal"
 	Webhook           Kind = "webhook"
+	SMS               Kind = "sms"
 )
 
 // Delivery is one message to one destination. The store makes ID and Created when a transaction posts it.

@@ -59,6 +59,8 @@ var leaks = map[string][]string{
 	"github.com/prometheus":             {"internal/server"},
 	"github.com/a-h/templ":              {"internal/page", "internal/console", "internal/signin"},
 	"github.com/wneessen/go-mail":       {"internal/mail"},
+	"github.com/go-webauthn/webauthn":   {"internal/mfa"},
+	"github.com/pquerna/otp":            {"internal/mfa"},
 	"golang.org/x/crypto/argon2":        {"internal/password"},
 	"github.com/go-chi/chi":             {"internal/server", "internal/console", "internal/signin", "internal/provisioning", "internal/issuing", "internal/adminapi", "scim", "oidc"},
 	module + "internal/store/storetest": {},

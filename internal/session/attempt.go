@@ -62,6 +62,7 @@ type Hints struct {
 	ReturnTo     string          `json:"return_to,omitempty"` // console only
 	ACRValues    []string        `json:"acr_values,omitempty"`
 	StepUp       bool            `json:"step_up,omitempty"` // the person is signed in and proves it again
+	Enrol        string          `json:"enrol,omitempty"`   // and then enrols a factor of this kind
 }
 
 // Hints reads the saved request.

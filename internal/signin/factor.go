@@ -43,6 +43,8 @@ type proof struct {
 	// Again says that a person who is signed in must prove it anew before anything else; Session is the one they hold.
 	Again   bool       `json:"again,omitempty"`
 	Session id.Session `json:"session,omitempty"`
+	// Enrolled says that the factor for whose enrolment the attempt was begun is kept.
+	Enrolled bool `json:"enrolled,omitempty"`
 }
 
 func provedPlace(attempt id.Attempt) string { return "attempt/" + string(attempt) + "/proved" }
@@ -61,10 +63,11 @@ func (f *flow) pass(
 	if err != nil {
 		return landing{}, err
 	}
-	if p.Again || verdict.Step != mfa.Enter {
-		sealed := f.DB.Keys.Seal(provedPlace(attempt.ID), encode(p))
-		to := "/signin/factor?" + url.Values{"attempt": {string(attempt.ID)}}.Encode()
-		return landing{to: to, pending: true}, tx.ProveAttempt(ctx, attempt.ID, attempt.Browser, sealed)
+	switch {
+	case p.Again || verdict.Step != mfa.Enter:
+		return f.keep(ctx, tx, attempt, p, "/signin/factor", url.Values{})
+	case hints.Enrol != "" && !p.Enrolled:
+		return f.keep(ctx, tx, attempt, p, "/signin/enrol", url.Values{"kind": {hints.Enrol}})
 	}
 	self, err := tx.Self(ctx)
 	if err != nil {
@@ -101,6 +104,13 @@ func (f *flow) pass(
 	return landing{handle: handle, lifetime: lasts}, nil
 }
 
+// keep puts a proof on the attempt and leads to the page that asks for more.
+func (f *flow) keep(ctx context.Context, tx *store.Tx, attempt session.Attempt, p proof, to string, q url.Values) (landing, error) {
+	q.Set("attempt", string(attempt.ID))
+	sealed := f.DB.Keys.Seal(provedPlace(attempt.ID), encode(p))
+	return landing{to: to + "?" + q.Encode(), pending: true}, tx.ProveAttempt(ctx, attempt.ID, attempt.Browser, sealed)
+}
+
 // verdict says what a proof still lacks.
 func (f *flow) verdict(ctx context.Context, tx *store.Tx, hints session.Hints, p proof) (mfa.Verdict, error) {
 	demand, err := tx.MFADemand(ctx, p.User)
@@ -108,12 +118,16 @@ func (f *flow) verdict(ctx context.Context, tx *store.Tx, hints session.Hints, p
 		return mfa.Verdict{}, err
 	}
 	demand.Asked(hints.ACRValues, "The application")
-	if demand.Nothing() {
+	if demand.Nothing() && hints.Enrol == "" {
 		return mfa.Verdict{Step: mfa.Enter}, nil
 	}
 	has, err := f.kinds(ctx, tx, p.User)
 	if err != nil {
 		return mfa.Verdict{}, err
+	}
+	if hints.Enrol != "" && len(has) > 0 && !p.Enrolled {
+		// Whoever found a browser signed in by a password alone must not add a factor of their own beside the person's.
+		demand.Multiple = append(demand.Multiple, "You have set up a second factor, so adding another one asks for it.")
 	}
 	return mfa.Next(mfa.Facts{Shown: p.AMR, Demand: demand, Has: has, May: f.enrollable()}), nil
 }
@@ -138,7 +152,12 @@ func (f *flow) kinds(ctx context.Context, tx *store.Tx, user id.User) ([]mfa.Kin
 }
 
 // enrollable are the kinds that a person may enrol in the middle of signing in: those that need nothing but the person.
-func (f *flow) enrollable() []mfa.Kind { return []mfa.Kind{mfa.Passkey, mfa.TOTP} }
+func (f *flow) enrollable() []mfa.Kind {
+	if f.passkeys == nil {
+		return []mfa.Kind{mfa.TOTP}
+	}
+	return []mfa.Kind{mfa.Passkey, mfa.TOTP}
+}
 
 // again joins a new proof to that of the session that is being proved anew, where one is: it must be the same person's, and younger
 // than the question where that was the question.

@@ -21,6 +21,13 @@ const (
 	CodeUnknownMail connection.Code = "no-way-found"         // no organization signs in with that domain
 	CodeOtherPerson connection.Code = "other-person"         // somebody else proved it than who is signed in
 	CodeNotFresh    connection.Code = "not-fresh"            // the provider let the person through without asking anew
+	CodeNoFactor    connection.Code = "no-factor"            // a second factor is demanded, and the person has none that serves
+	CodeNoAddress   connection.Code = "no-address"           // a code is to be sent, and there is nowhere to send it or nobody to carry it
+	CodeTooMany     connection.Code = "too-many-codes"       // wrong codes, or codes sent
+	CodeChallenge   connection.Code = "challenge-over"       // the question was answered already, or it took too long
+	CodeUnknownKey  connection.Code = "passkey-unknown"      // removed, or of another installation
+	CodeRefusedKey  connection.Code = "passkey-refused"      // its answer proves nothing
+	CodeCopiedKey   connection.Code = "passkey-copied"       // its count went backwards
 	CodeInternal    connection.Code = "internal"             // our own fault
 )
 
@@ -53,7 +60,10 @@ func refusalOf(err error) *refusal {
 		return r
 	}
 	if f := fault.As(err); f != nil {
+		_, worded := wordsOf[connection.Code(f.Code)]
 		switch {
+		case worded:
+			return &refusal{code: connection.Code(f.Code), detail: f.Message, cause: errors.Unwrap(f)}
 		case f.Kind == fault.Gone:
 			return &refusal{code: CodeAttempt, cause: err}
 		case f.Code != "":
@@ -107,6 +117,13 @@ var wordsOf = map[connection.Code]words{
 	CodeUnknownMail: {http.StatusNotFound, "No way to sign in was found", "Nobody here signs in with an address of that domain.", "Check the address for slips, or start from the application you want to use.", true},
 	CodeOtherPerson: {http.StatusForbidden, "That was somebody else", "You are signed in to %s as one person, and another one has just been shown. Nothing was changed.", "Sign out first if you want to use the other account, or try again with this one.", true},
 	CodeNotFresh:    {http.StatusForbidden, "Your identity provider did not ask you anew", "What you want to do needs a fresh sign-in, and the provider of %s let you through on an earlier one.", "Try again and choose another way, or sign out there first. If it stays, send the text below to your administrator.", true},
+	CodeNoFactor:    {http.StatusForbidden, "A second factor is missing", "%s asks for a second factor, and none of yours can be used for it.", "Ask an administrator of %s to reset your factors; you then set up a new one when you sign in.", true},
+	CodeNoAddress:   {http.StatusConflict, "No code can be sent to you", "Your account at %s has no address to send a code to, or nobody carries messages for it.", "Choose another way, or ask an administrator of %s.", true},
+	CodeTooMany:     {http.StatusTooManyRequests, "Too many codes", "Too many codes were asked for or tried for your account at %s.", "Wait a quarter of an hour, or use a passkey.", true},
+	CodeChallenge:   {http.StatusGone, "This question is over", "It was answered already, or it took too long.", "Try again: you get a new one.", true},
+	CodeUnknownKey:  {http.StatusForbidden, "This passkey is not known here", "It was removed from your account, or it belongs to another installation.", "Sign in another way. You can remove the passkey from your device.", true},
+	CodeRefusedKey:  {http.StatusForbidden, "The passkey could not be verified", "What your device answered does not prove who you are.", "Try again, or choose another way.", true},
+	CodeCopiedKey:   {http.StatusForbidden, "This passkey may have been copied", "It counted backwards, as a copy of it would.", "Use another way to sign in, remove this passkey in your account and enrol a new one. Tell an administrator of %s.", true},
 	CodeInternal:    {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
 }
 

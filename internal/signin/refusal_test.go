@@ -14,6 +14,7 @@ func TestWords_EveryCodeHasThem(t *testing.T) {
 	t.Parallel()
 	codes := append([]connection.Code{
 		CodeAttempt, CodeProvider, CodeUnreachable, CodeDenied, CodeToken, CodeIssuer, CodeUnasked, CodeUnknownMail, CodeInternal,
+		CodeOtherPerson, CodeNotFresh, CodeNoFactor, CodeNoAddress, CodeTooMany, CodeChallenge, CodeUnknownKey, CodeRefusedKey, CodeCopiedKey,
 	}, connection.Codes...)
 	for _, code := range codes {
 		w, ok := wordsOf[code]

@@ -43,6 +43,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/session"
@@ -70,6 +71,14 @@ type Router interface {
 func (s *SignIn) Mount(r Router) {
 	up := newUpstream(s.DB, s.Guard, s.Log)
 	f := &flow{SignIn: s, upstream: up, saml: &service{upstream: up, url: s.URL}, cookies: session.For(s.URL)}
+	passkeys, err := mfa.NewPasskeys(s.URL)
+	if err != nil {
+		panic("signin: the public URL " + s.URL + " is no place for passkeys: " + err.Error())
+	}
+	f.passkeys = passkeys
+	f.mountFactors(func(method, pattern string, serve http.HandlerFunc) {
+		r.Method(method, pattern, page.Headers(f.sameOrigin(serve)))
+	})
 	for _, route := range []struct {
 		method, pattern string
 		serve           http.HandlerFunc
@@ -98,6 +107,7 @@ type flow struct {
 	upstream *upstream
 	saml     *service
 	cookies  session.Cookies
+	passkeys *mfa.Passkeys // nil where the installation's address allows none
 }
 
 // Rates, per address and minute. An office of a thousand people shares one address at nine o'clock, so what an honest browser
@@ -181,6 +191,16 @@ func (f *flow) start(w http.ResponseWriter, r *http.Request) {
 		hints.Connection = id.Connection(chosen)
 		if hints.Organization == "" {
 			hints.Organization = id.Organization(q.Get("organization"))
+		}
+	}
+	if org := id.Organization(q.Get("step_up")); org != "" && attempt.Session == "" {
+		// Issuing found a session that fits but for what it has shown. Only what this browser holds is looked at.
+		if s, err := f.DB.Session(r.Context(), org, f.cookies.Hash(r, org)); err == nil {
+			f.stepUp(w, r, attempt, hints, s, false)
+			return
+		} else if fault.KindOf(err) != fault.Unauthenticated {
+			f.fail(w, r, stop{attempt: attempt.ID}, err)
+			return
 		}
 	}
 	f.route(w, r, attempt, hints, false)
@@ -297,7 +317,12 @@ func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Att
 }
 
 func (f *flow) ask(w http.ResponseWriter, r *http.Request, attempt session.Attempt, email, wrong string, status int) {
-	f.render(w, r, status, addressPage(attempt.ID, email, wrong))
+	challenge, passkey, err := f.beside(r.Context(), attempt)
+	if err != nil {
+		page.Refuse(w, r, f.Log, err)
+		return
+	}
+	f.render(w, r, status, addressPage(attempt.ID, email, wrong, challenge, passkey))
 }
 
 func (f *flow) render(w http.ResponseWriter, r *http.Request, status int, c component) {
@@ -312,7 +337,7 @@ type stop struct {
 	organization id.Organization
 	name         string // of the organization
 	connection   id.Connection
-	recorded     bool // the event is written already, or nobody's sign-in was under way
+	recorded     bool   // the event is written already, or nobody's sign-in was under way
 	trial        *trial // a test sign-in, whose end is a report
 }
 

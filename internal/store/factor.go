@@ -64,6 +64,25 @@ func (tx *Tx) Factor(ctx context.Context, user id.User, factor id.Factor) (Facto
 	return f, err
 }
 
+// UnfinishedFactor finds the factor of a kind that a user is enrolling and has not shown to work yet.
+func (tx *Tx) UnfinishedFactor(ctx context.Context, user id.User, kind mfa.Kind) (Factor, error) {
+	f, err := scanFactor(tx.queryRow(ctx, `
+		select `+factorColumns+`
+		from factors
+		where organization = $1 and user_id = $2 and kind = $3 and confirmed is null
+		order by id desc
+		limit 1`, tx.Organization, user, kind))
+	if errors.Is(err, errNoRows) {
+		err = fault.New(fault.NotFound, "Nothing of the kind is being enrolled.")
+	}
+	return f, err
+}
+
+// HitHere counts in this transaction, as SystemTx.Hit does: counters belong to the installation.
+func (tx *Tx) HitHere(ctx context.Context, name string, window time.Duration) (int64, error) {
+	return (&SystemTx{work: tx.work}).hit(ctx, name, window, 1)
+}
+
 // maxFactors bounds what one person keeps: more than anybody's devices, fewer than fill a page.
 const maxFactors = 20
 

@@ -28,6 +28,8 @@ type Settings struct {
 	InvitationSeconds    int64               `json:"invitation_seconds,omitempty"`
 	// Successor is the address of who is promoted when a directory takes the last holder of a protected role away.
 	Successor string `json:"successor,omitempty"`
+	// Messages says who carries codes to telephones.
+	Messages MessageSettings `json:"messages,omitzero"`
 }
 
 // SessionSettings bound the sessions of an organization's users.
