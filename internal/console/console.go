@@ -18,6 +18,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/mail"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -33,6 +34,8 @@ type Console struct {
 	From func(*http.Request) (ip, request string)
 	// Reports counts what browsers report against the pages' policy.
 	Reports *page.Reports
+	// Mail says what becomes of letters.
+	Mail *mail.Mailer
 	// Provisioning runs requests in a directory's place.
 	Provisioning Provisioning
 }
@@ -50,6 +53,7 @@ func (c *Console) Mount(r chi.Router) {
 		r.Post("/operator/signin", c.show(c.operatorEnter))
 		r.Post("/operator/signout", c.show(c.operatorLeave))
 		r.Get("/operator/log", c.show(c.operatorLog))
+		c.mountMailbox(r)
 		r.Route("/o/{organization}", c.organization)
 	})
 }
@@ -82,6 +86,8 @@ func (c *Console) organization(r chi.Router) {
 		r.Post("/restrictions/{restriction}/lift", c.change(c.lift))
 	})
 	c.mountGroups(r)
+	c.mountInvitations(r)
+	c.mountNotifications(r)
 	r.Get("/resources", c.view("resources", "Resources", c.resources))
 	r.Get("/roles", c.view("roles", "Roles", c.roles))
 	r.Get("/directories", c.view("directories", "Directories", c.directories))

@@ -82,19 +82,20 @@ func (f *frame) navigation() []block {
 	}
 	if v.may(access.UsersRead) {
 		people = append(people, link{"users", "users", "Users", "user", 0})
+		people = append(people, link{"invitations", "invitations", "Invitations", "mail", 0})
 		if v.everywhere(access.UsersRead) {
 			people = append(people, link{"groups", "groups", "Groups", "users", 0})
 		}
 		people = append(people, link{"resources", "resources", "Resources", "tree", 0}, link{"roles", "roles", "Roles", "key", 0})
 	}
-	people = append(people, link{"me", "me", "My access", "shield", 0})
-	if v.operator != nil {
-		people = people[:len(people)-1]
+	if v.operator == nil {
+		people = append(people, link{"me", "me", "My access", "shield", 0}, link{"letters", "me/letters", "Letters to me", "mail", 0})
 	}
 	if v.everywhere(access.ConnectionsManage) {
 		setup = append(setup, link{"directories", "directories", "Directories", "sync", 0},
 			link{"connections", "connections", "Connections", "link", 0},
-			link{"applications", "applications", "Applications", "grid", 0})
+			link{"applications", "applications", "Applications", "grid", 0},
+			link{"webhooks", "webhooks", "Webhooks", "arrow", 0})
 	}
 	if v.everywhere(access.UsersManage) {
 		oversight = append(oversight, link{"conflicts", "conflicts", "Conflicts", "fork", f.conflicts})

@@ -87,6 +87,9 @@ func Clean(chosen []Kind) []Kind {
 // SecretMark starts every webhook secret (Standard Webhooks).
 const SecretMark = "whsec_"
 
+// NewSecret writes random bytes as a webhook's secret.
+func NewSecret(random []byte) string { return SecretMark + base64.StdEncoding.EncodeToString(random) }
+
 // Signature signs a webhook as Standard Webhooks 1.0.0 asks: HMAC-SHA-256 over id, time in seconds and body with dots
 // between, under the base64 behind the secret's mark; any other secret is taken as it is.
 func Signature(secret, delivery string, seconds int64, body []byte) string {

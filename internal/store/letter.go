@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mail"
@@ -83,4 +84,48 @@ func (db *DB) Letter(d outbox.Delivery) (mail.Message, error) {
 		return m, fmt.Errorf("open the letter %s: %w", d.ID, err)
 	}
 	return m, json.Unmarshal(text, &m)
+}
+
+// LetterTemplate says which letter a delivery is.
+func LetterTemplate(d outbox.Delivery) mail.Template {
+	var p letterPayload
+	_ = json.Unmarshal(d.Payload, &p) // what is none has no template
+	return p.Template
+}
+
+// Letters lists deliveries of the kind mail over all organizations, newest first, to addresses that contain q, with the
+// cursor of the next page.
+func (tx *SystemTx) Letters(ctx context.Context, q, cursor string, limit int) ([]outbox.Delivery, string, error) {
+	before, limit, err := page(cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	args := arguments{outbox.Mail}
+	where := ""
+	if before != "" {
+		where += "\n\t\tand id < " + args.add(before)
+	}
+	if q != "" {
+		where += "\n\t\tand lower(destination) like " + args.add("%"+escapeLike(strings.ToLower(q))+"%") + ` escape '\'`
+	}
+	list, err := collect[outbox.Delivery](tx.query(ctx, `
+		select `+outboxColumns+`
+		from outbox
+		where kind = $1`+where+`
+		order by id desc
+		limit `+args.add(limit+1), args...))(scanDelivery)
+	if err != nil {
+		return nil, "", fmt.Errorf("list letters: %w", err)
+	}
+	list, next := nextPage(list, limit, func(d outbox.Delivery) string { return string(d.ID) })
+	return list, next, nil
+}
+
+// Letter gives one delivery of the kind mail, or none.
+func (tx *SystemTx) Letter(ctx context.Context, d id.Delivery) ([]outbox.Delivery, error) {
+	return collect[outbox.Delivery](tx.query(ctx, `
+		select `+outboxColumns+`
+		from outbox
+		where kind = $1
+			and id = $2`, outbox.Mail, d))(scanDelivery)
 }

@@ -1,0 +1,240 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/notification"
+	"github.com/vestibule-id/vestibule/internal/outbox"
+	"github.com/vestibule-id/vestibule/internal/page"
+	"github.com/vestibule-id/vestibule/internal/seal"
+	"github.com/vestibule-id/vestibule/internal/store"
+)
+
+// mountNotifications adds the page on which a person chooses letters, and those of the organization's webhooks.
+func (c *Console) mountNotifications(r chi.Router) {
+	r.Get("/me/letters", c.view("letters", "Letters to me", c.myLetters))
+	r.Post("/me/letters", c.change(c.chooseLetters))
+	r.Route("/webhooks", func(r chi.Router) {
+		r.Get("/", c.view("webhooks", "Webhooks", c.webhooks))
+		r.Get("/new", c.view("webhooks", "New webhook", c.newWebhook))
+		r.Post("/", c.show(c.makeWebhook))
+		r.Get("/{webhook}/delete", c.view("webhooks", "Take a webhook away", c.deleteWebhookDialog))
+		r.Post("/{webhook}/delete", c.change(c.deleteWebhook))
+	})
+}
+
+// myLetters is what letters the viewer gets. Kinds for administrators are shown to those whom they would reach.
+type myLetters struct {
+	*frame
+	Letters []letterPick
+	Mode    mail.Mode
+}
+
+func (c *Console) myLetters(v *visit, tx *store.Tx) (templ.Component, error) {
+	self := v.viewer.self()
+	if self == "" {
+		return nil, fault.New(fault.NotFound, "The operator gets no letters: the file given to “vestibule apply” and the log tell everything.")
+	}
+	choice, err := tx.LetterChoice(v.ctx, self)
+	if err != nil {
+		return nil, err
+	}
+	m := myLetters{frame: v.frame, Mode: c.letters()}
+	for _, a := range notification.Kinds {
+		if a.For == "" || v.viewer.everywhere(a.For) {
+			m.Letters = append(m.Letters, letterPick{a, choice.Wants(a.Kind)})
+		}
+	}
+	return myLettersPage(m), nil
+}
+
+func (c *Console) chooseLetters(v *visit, tx *store.Tx) (string, string, error) {
+	self := v.viewer.self()
+	if self == "" {
+		return "", "", fault.New(fault.NotFound, "The operator gets no letters.")
+	}
+	chosen := lettersOf(v.r.PostForm)
+	// A kind that the page did not show stays as it was: the person may become an administrator again.
+	before, err := tx.LetterChoice(v.ctx, self)
+	if err != nil {
+		return "", "", err
+	}
+	for _, a := range notification.Kinds {
+		if a.For != "" && !v.viewer.everywhere(a.For) && before.Wants(a.Kind) {
+			chosen = append(chosen, a.Kind)
+		}
+	}
+	return "Your choice of letters is kept.", string(v.at("me/letters")), tx.ChooseLetters(v.ctx, self, chosen, v.viewer.actor)
+}
+
+// webhookLine is a webhook as the list shows it.
+type webhookLine struct {
+	ID       id.Webhook
+	URL      string
+	Kinds    []string
+	Source   string
+	Declared bool
+	Last     statusLine
+	LastAt   when
+}
+
+type webhookList struct {
+	*frame
+	Hooks []webhookLine
+}
+
+func (c *Console) webhooks(v *visit, tx *store.Tx) (templ.Component, error) {
+	if err := v.setsUp(); err != nil {
+		return nil, err
+	}
+	hooks, err := tx.Webhooks(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := tx.Deliveries(v.ctx, outbox.Webhook, "", 200)
+	if err != nil {
+		return nil, err
+	}
+	l := webhookList{frame: v.frame}
+	for _, h := range hooks {
+		line := webhookLine{ID: h.ID, URL: h.URL, Source: "Made here by " + either(h.MadeBy, "someone"), LastAt: v.when(time.Time{}, "Never")}
+		if h.Source == "file" {
+			line.Source, line.Declared = "From the file", true
+		}
+		for _, k := range h.Kinds {
+			about, _ := notification.Known(k)
+			line.Kinds = append(line.Kinds, about.Title)
+		}
+		if i := slices.IndexFunc(sent, func(d outbox.Delivery) bool { return d.Destination == h.URL }); i >= 0 {
+			line.Last, line.LastAt = deliveryLine(sent[i]), v.when(time.UnixMicro(sent[i].Created), "Never")
+		}
+		l.Hooks = append(l.Hooks, line)
+	}
+	return webhooksPage(l), nil
+}
+
+// deliveryLine says how a delivery stands.
+func deliveryLine(d outbox.Delivery) statusLine {
+	switch {
+	case d.Delivered > 0:
+		return statusLine{"ok", "check", "Delivered", ""}
+	case d.Failed > 0:
+		return statusLine{"bad", "stop", "Given up", d.LastError}
+	case d.LastError != "":
+		return statusLine{"warn", "warn", "Is retried", d.LastError}
+	}
+	return statusLine{"plain", "clock", "On its way", ""}
+}
+
+type webhookForm struct {
+	*frame
+	URL    string
+	Kinds  []letterPick
+	Fault  string
+	Secret string // shown once
+}
+
+func webhookPicks(chosen []notification.Kind) []letterPick {
+	return slices.DeleteFunc(letterPicks(chosen), func(k letterPick) bool { return k.Always })
+}
+
+func (c *Console) newWebhook(v *visit, _ *store.Tx) (templ.Component, error) {
+	if err := v.setsUp(); err != nil {
+		return nil, err
+	}
+	return webhookPage(webhookForm{frame: v.frame, Kinds: webhookPicks(everyLetter())}), nil
+}
+
+func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.filled(w, r)
+	if err != nil {
+		return redirected(w, r, err)
+	}
+	f := webhookForm{URL: strings.TrimSpace(v.form("url")), Kinds: webhookPicks(lettersOf(r.PostForm))}
+	secret := notification.NewSecret(seal.Random(32))
+	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) error {
+		if err := v.fill(tx); err != nil {
+			return err
+		}
+		f.frame = v.frame
+		if err := v.setsUp(); err != nil {
+			return err
+		}
+		if err := checkWebhook(f.URL, lettersOf(r.PostForm)); err != nil {
+			return err
+		}
+		_, err := tx.PutWebhook(v.ctx, store.Webhook{URL: f.URL, Kinds: lettersOf(r.PostForm), Source: "console"}, secret, v.viewer.actor)
+		return err
+	})
+	if err != nil {
+		if kind := fault.KindOf(err); f.frame != nil && kind != fault.Internal && kind != fault.Unavailable {
+			status, failure := page.FailureOf(err)
+			f.Fault = failure.Said
+			return page.Render(w, r, status, webhookPage(f))
+		}
+		return c.refusedChange(v, err)
+	}
+	f.Secret = secret
+	return page.Render(w, r, http.StatusOK, webhookMadePage(f))
+}
+
+func checkWebhook(address string, kinds []notification.Kind) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", u.User != nil:
+		return fault.New(fault.Invalid, "The address must be one like https://example.com/hooks/vestibule.")
+	case len(kinds) == 0:
+		return fault.New(fault.Invalid, "Choose at least one kind of news.")
+	}
+	return nil
+}
+
+type webhookAct struct {
+	*frame
+	Hook store.Webhook
+	Form templ.SafeURL
+}
+
+func (c *Console) ownWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
+	if err := v.setsUp(); err != nil {
+		return store.Webhook{}, err
+	}
+	hooks, err := tx.Webhooks(v.ctx)
+	if err != nil {
+		return store.Webhook{}, err
+	}
+	i := slices.IndexFunc(hooks, func(h store.Webhook) bool { return string(h.ID) == chi.URLParam(v.r, "webhook") })
+	if i < 0 {
+		return store.Webhook{}, fault.New(fault.NotFound, "There is no such webhook.")
+	}
+	if hooks[i].Source == "file" {
+		return store.Webhook{}, fault.New(fault.Conflict, "This webhook is declared in the operator's file, and taken away there.")
+	}
+	return hooks[i], nil
+}
+
+func (c *Console) deleteWebhookDialog(v *visit, tx *store.Tx) (templ.Component, error) {
+	h, err := c.ownWebhook(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	return deleteWebhookPage(webhookAct{v.frame, h, v.at("webhooks/" + string(h.ID) + "/delete")}), nil
+}
+
+func (c *Console) deleteWebhook(v *visit, tx *store.Tx) (string, string, error) {
+	h, err := c.ownWebhook(v, tx)
+	if err != nil {
+		return "", "", err
+	}
+	return "The webhook is taken away.", string(v.at("webhooks")), tx.DeleteWebhook(v.ctx, h.ID, v.viewer.actor)
+}
