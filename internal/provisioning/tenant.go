@@ -45,6 +45,13 @@ func (t *tenant) write(ctx context.Context, f func(p *store.Push) error) error {
 // Create stores a user or group. Of two pushes of one name at the same moment the slower learns of the other only when it
 // commits; it runs again, and then meets the other as if it had come later.
 func (t *tenant) Create(ctx context.Context, rt *scim.ResourceType, r scim.Result, want scim.Want) (*scim.Resource, error) {
+	if rt == t.pusher.User && !t.dry {
+		res, events, err := t.db.CreateNewcomer(ctx, t.organization, t.pusher, r)
+		if res != nil || err != nil {
+			t.trace.change(events)
+			return res, toSCIM(err)
+		}
+	}
 	res, err := t.create(ctx, rt, r, want)
 	if fault.KindOf(err) == fault.Conflict && rt == t.pusher.User {
 		res, err = t.create(ctx, rt, r, want)

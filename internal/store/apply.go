@@ -348,6 +348,7 @@ func (tx *SystemTx) PutDeclaredOrganization(o DeclaredOrganization) {
 
 // DropDeclaredOrganization takes an organization away with everyone and everything in it; its audit events stay.
 func (tx *SystemTx) DropDeclaredOrganization(o DeclaredOrganization) {
+	tx.In(o.ID).alone()
 	tx.queue(`delete from domains where organization = $1`, o.ID)
 	tx.queue(`delete from attempts where organization = $1`, o.ID)
 	tx.queue(`delete from relationships where provider = $1 or client = $1`, o.ID)
@@ -425,6 +426,7 @@ func (tx *SystemTx) PutDeclaredDirectory(d DeclaredDirectory) {
 // record of it alone is deleted with it, as if the directory had deleted them one by one.
 func (tx *SystemTx) DropDeclaredDirectory(ctx context.Context, d DeclaredDirectory, actor audit.Actor) error {
 	in := tx.In(d.Organization)
+	in.alone()
 	groups, err := column[id.Group](in.query(ctx, `
 		select id
 		from groups

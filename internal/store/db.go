@@ -48,6 +48,8 @@ type DB struct {
 	declared declared
 
 	versions *versionWatch
+	// newcomers are pushes that wait to share a statement.
+	newcomers newcomers
 	posted   chan struct{}
 	totals   totals
 }

@@ -39,6 +39,18 @@ func (d dialect) lock() string {
 	return ""
 }
 
+// organizationLock tells the lock of an organization from those that Tx.Lock names.
+const organizationLock = "7361621"
+
+// alone is the statement that waits until nobody else writes in an organization, and keeps everybody from it until the
+// transaction ends; or "".
+func (d dialect) alone() string {
+	if d == postgresDialect {
+		return `select pg_advisory_xact_lock(hashtextextended($1, ` + organizationLock + `))`
+	}
+	return ""
+}
+
 // ilike is like without regard to case; the pattern is escaped with a backslash.
 func (d dialect) ilike() string {
 	if d == postgresDialect {

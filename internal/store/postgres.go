@@ -233,6 +233,8 @@ func disconnected(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
+const bindToWrite = "select set_config('vestibule.organization', $1, true), pg_advisory_xact_lock_shared(hashtextextended($1, " + organizationLock + "))"
+
 type statement struct {
 	sql  string
 	args []any
@@ -250,6 +252,8 @@ type postgresSession struct {
 }
 
 func (s *postgresSession) last() { s.single = !s.b.write && !s.begun }
+
+func (s *postgresSession) only() { s.single = s.b.write && !s.begun && len(s.pending) == 0 }
 
 // batch starts a batch with what must come before the next statement, and says how many results to skip. Whole says that
 // the batch will be the whole transaction.
@@ -272,9 +276,13 @@ func (s *postgresSession) batch(whole bool) (*pgx.Batch, int, error) {
 			batch.Queue(begin)
 			s.begun = true
 		}
-		if s.b.system {
+		switch {
+		case s.b.system:
 			batch.Queue("select set_config('vestibule.system', 'on', true)")
-		} else {
+		case s.b.write:
+			// Who writes in an organization keeps it, and its directories, from being taken away meanwhile.
+			batch.Queue(bindToWrite, string(s.b.organization))
+		default:
 			batch.Queue("select set_config('vestibule.organization', $1, true)", string(s.b.organization))
 		}
 	}

@@ -411,6 +411,9 @@ var (
 
 func (s *sqliteSession) last() { s.single = s.lazy && !s.begun }
 
+// only changes nothing: the batch of the writer decides when it is committed.
+func (s *sqliteSession) only() {}
+
 // ready begins a reading transaction at its first statement, and refuses what cannot run.
 func (s *sqliteSession) ready() error {
 	switch {

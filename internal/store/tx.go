@@ -16,8 +16,10 @@ type runner interface {
 	query(ctx context.Context, sql string, args []any) (rows, error)
 	exec(ctx context.Context, sql string, args []any) (int64, error)
 	queue(sql string, args []any)
-	// last says that the next query is the only statement to come, so that the end can travel with it.
+	// last says that the next query of a reading transaction is the only statement to come, so that the end can travel with it.
 	last()
+	// only says the same of a writing one, which is then committed with it.
+	only()
 }
 
 // work is what a transaction of either sort can do.
@@ -74,6 +76,13 @@ func (w *work) lastQuery(ctx context.Context, sql string, args ...any) (rows, er
 func (w *work) lastRow(ctx context.Context, sql string, args ...any) row {
 	w.s.last()
 	return w.queryRow(ctx, sql, args...)
+}
+
+// onlyQuery is query for a writing transaction that is this one statement: on PostgreSQL it is committed with it, in one round
+// trip, once its rows are read, and nothing that the closure finds afterwards can undo it.
+func (w *work) onlyQuery(ctx context.Context, sql string, args ...any) (rows, error) {
+	w.s.only()
+	return w.query(ctx, sql, args...)
 }
 
 // row is the answer of queryRow.
@@ -158,6 +167,13 @@ func (w *work) bump(name string) {
 	w.announced = append(w.announced, name)
 	if sql := w.d.notify(); sql != "" {
 		w.queue(sql, name)
+	}
+}
+
+// alone waits until nobody else writes in the organization: before it goes, or a directory of it, with all that is under it.
+func (tx *Tx) alone() {
+	if sql := tx.d.alone(); sql != "" {
+		tx.queue(sql, tx.Organization)
 	}
 }
 

@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// A directory's first sync pushes one person after the other, several at the same moment, and nearly all of them are met by
+// nobody here: no user has the name, nobody has signed in as them, no seat is counted. On PostgreSQL such pushes share one
+// statement, which is its own transaction: what PostgreSQL and pgx do for each statement, each table and each commit costs
+// several times what the rows themselves do. SQLite's writer shares its commits already and has no round trips to save, so
+// there each push goes through Push.CreateUser.
+//
+// The statement stores whom it finds without any of that and leaves the others out. Those go through Push.CreateUser, which
+// decides everything; so does everybody of a batch that met somebody else's push at the same moment.
+
+// newcomer is one push on its way.
+type newcomer struct {
+	ctx      context.Context
+	user     id.User
+	event    id.Event
+	profile  profile
+	nameKey  string
+	shown    string
+	manager  string
+	document []byte
+	folded   string
+	key      [2]string // by which the directory identifies the person, as sent and folded
+	actor    audit.Actor
+
+	turn    chan bool // true: lead the next batch; false: this push is through
+	created time.Time // zero where it was left out
+	err     error
+}
+
+// pushing is who pushes: their newcomers may share a statement.
+type pushing struct {
+	organization id.Organization
+	directory    id.Directory
+	kind         audit.ActorKind
+	id, name     string
+	door         audit.Door
+}
+
+// newcomers are the pushes that wait while another batch is under way.
+type newcomers struct {
+	mu      sync.Mutex
+	waiting map[pushing][]*newcomer // guarded by mu; a key is there while somebody leads
+}
+
+// CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
+// Where it gives no resource and no error nothing was written, and Push.CreateUser has to decide.
+func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher, r scim.Result) (*scim.Resource, []audit.Event, error) {
+	if db.d != postgresDialect || len(by.Directory.Roles.Accept) > 0 || len(by.User.Unique(r.Attributes)) > 0 {
+		return nil, nil, nil
+	}
+	p := &Push{Pusher: by}
+	n := &newcomer{
+		ctx: ctx, user: id.New[id.User](), event: id.New[id.Event](), profile: profileOf(r.Attributes), manager: managerOf(r.Attributes),
+		document: by.User.StoredDocument(r.Attributes), folded: p.folded(by.User, r.Attributes), actor: by.Actor, turn: make(chan bool, 1),
+	}
+	n.nameKey, n.shown = scim.UserNameKey(n.profile.userName), n.profile.shown(r.Attributes)
+	n.key[0], n.key[1] = p.key(n.profile)
+	who := pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
+	if db.newcomers.enter(who, n) || <-n.turn {
+		db.leadNewcomers(who, n)
+	}
+	if n.err != nil || n.created.IsZero() {
+		return nil, nil, n.err
+	}
+	res := &scim.Resource{ID: string(n.user), Version: 1, Created: n.created, Modified: n.created, Document: n.document}
+	return res, []audit.Event{{
+		ID: n.event, At: micros(n.created), Actor: n.actor, Action: "user.created", TargetKind: "user", TargetID: string(n.user),
+		TargetName: n.shown, User: n.user, Outcome: audit.Done, After: n.document,
+	}}, nil
+}
+
+// enter queues a push and tells whether it has to lead: nobody else does.
+func (w *newcomers) enter(who pushing, n *newcomer) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting == nil {
+		w.waiting = map[pushing][]*newcomer{}
+	}
+	queue, led := w.waiting[who]
+	w.waiting[who] = append(queue, n)
+	return !led
+}
+
+// take gives the next batch.
+func (w *newcomers) take(who pushing) []*newcomer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queue := w.waiting[who]
+	batch := queue[:min(len(queue), maxBatch)]
+	w.waiting[who] = queue[len(batch):]
+	return batch
+}
+
+// leave makes the first who waits the next to lead.
+func (w *newcomers) leave(who pushing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if queue := w.waiting[who]; len(queue) > 0 {
+		queue[0].turn <- true
+		return
+	}
+	delete(w.waiting, who)
+}
+
+// leadNewcomers stores what waits, the leader's own push among it. It waits for nobody: the next batch is what comes meanwhile.
+func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
+	all := db.newcomers.take(who)
+	defer func() {
+		for _, n := range all {
+			if n != leader {
+				n.turn <- false
+			}
+		}
+		db.newcomers.leave(who)
+	}()
+	names := make(map[string]bool, len(all))
+	batch := make([]*newcomer, 0, len(all))
+	for _, n := range all {
+		switch {
+		case n.ctx.Err() != nil:
+			n.err = classify(n.ctx.Err())
+		case !names[n.nameKey]: // a second push of the name comes after the first
+			names[n.nameKey] = true
+			batch = append(batch, n)
+		}
+	}
+	if len(batch) == 0 {
+		return
+	}
+	// One caller's leaving must not undo what the others are told was stored.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(leader.ctx), statementTimeout)
+	defer cancel()
+	err := db.Write(ctx, who.organization, func(tx *Tx) error { return tx.storeNewcomers(ctx, who, batch) })
+	for _, n := range batch {
+		switch {
+		case err == nil:
+		case fault.KindOf(err) == fault.Conflict: // somebody else was faster with one of the names
+			n.created = time.Time{}
+		default:
+			n.created, n.err = time.Time{}, err
+		}
+	}
+}
+
+// newcomerStatement finds each of whom it asks by a scalar subquery: it is looked up in an index whatever the planner knows
+// of the tables, where an "exists" could become a join that reads them.
+const newcomerStatement = `
+	with fresh as materialized (
+		select s.*
+		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]),
+			cast($13 as text[]), cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as text[]), cast($18 as text[]),
+			cast($19 as text[]), cast($20 as boolean[]), cast($21 as text[]), cast($22 as text[]), cast($23 as text[]), cast($24 as text[]),
+			cast($25 as text[]), cast($26 as text[]), cast($27 as text[])) as s (user_id, event, user_name, user_name_key, email,
+			email_key, domain, shown, given_name, family_name, external_id, display_name_key, active, manager, document, folded,
+			key_sent, key_folded, ip, request)
+		where (
+				select 1
+				from organizations o
+				where o.organization = $1
+					and o.seat_limit is null) = 1
+			and (
+				select 1
+				from directories d
+				where d.organization = $1
+					and d.id = $2) = 1
+			and (
+				select u.id
+				from users u
+				where u.organization = $1
+					and u.user_name_key = s.user_name_key
+					and u.status <> 'deleted') is null
+			and (
+				select r.user_id
+				from directory_records r
+				where r.organization = $1
+					and r.directory = $2
+					and r.user_name_key = s.user_name_key) is null
+			and (
+				select i.id
+				from connections c
+				cross join identities i
+				where c.organization = $1
+					and c.directory = $2
+					and i.organization = $1
+					and i.connection = c.id
+					and i.match_value in (s.key_sent, s.key_folded)
+					and i.closed is null
+				limit 1) is null
+			and (s.manager = '' or (
+				select m.user_id
+				from directory_records m
+				where m.organization = $1
+					and m.directory = $2
+					and m.user_id = s.manager) is not null)
+	), u as (
+		insert into users (organization, id, status, seated, user_name, user_name_key, email, email_key, email_verified,
+			display_name, given_name, family_name, kept_without_directory, custom_access, created, updated, logins)
+		select $1, user_id, case when active then 'active' else 'suspended' end, active, user_name, user_name_key,
+			nullif(email, ''), nullif(email_key, ''), (
+				select 1
+				from domains m
+				where m.domain = fresh.domain
+					and m.organization = $1) is not null,
+			shown, nullif(given_name, ''), nullif(family_name, ''), false, false, $3, $3, 0
+		from fresh
+	), r as (
+		insert into directory_records (organization, directory, user_id, external_id, user_name_key, display_name_key, active,
+			manager, document, folded, version, created, modified)
+		select $1, $2, user_id, nullif(external_id, ''), user_name_key, nullif(display_name_key, ''), active,
+			nullif(manager, ''), cast(document as json), cast(folded as json), 1, $3, $3
+		from fresh
+	), e as (
+		insert into record_emails (organization, directory, user_id, position, type_key, value_key, is_primary)
+		select $1, $2, m.user_id, m.position, nullif(m.type_key, ''), nullif(m.value_key, ''), m.is_primary
+		from unnest(cast($28 as text[]), cast($29 as bigint[]), cast($30 as text[]), cast($31 as text[]), cast($32 as boolean[]))
+			as m (user_id, position, type_key, value_key, is_primary)
+		where m.user_id in (select user_id from fresh)
+	), a as (
+		insert into audit (organization, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name,
+			user_id, outcome, after, ip, door, request)
+		select $1, event, $3, $4, $5, $6, 'user.created', 'user', user_id, shown, user_id, 'done', cast(document as json), ip, $7, request
+		from fresh
+	)
+	select user_id
+	from fresh`
+
+// storeNewcomers runs the statement and notes who was stored.
+func (tx *Tx) storeNewcomers(ctx context.Context, who pushing, batch []*newcomer) error {
+	const columns = 20
+	var text [columns][]string
+	for i := range text {
+		text[i] = make([]string, len(batch))
+	}
+	active := make([]bool, len(batch))
+	by := make(map[id.User]*newcomer, len(batch))
+	var of, kinds, values []string
+	var positions []int64
+	var primary []bool
+	for i, n := range batch {
+		pr := &n.profile
+		by[n.user] = n
+		active[i] = pr.active
+		for c, s := range [columns]string{
+			string(n.user), string(n.event), pr.userName, n.nameKey, pr.email, scim.Fold(pr.email), domainOf(pr.email), n.shown, pr.given,
+			pr.family, pr.externalID, scim.Fold(pr.displayName), "", n.manager, string(n.document), n.folded, n.key[0], n.key[1],
+			n.actor.IP, n.actor.Request,
+		} {
+			text[c][i] = s
+		}
+		for at, e := range pr.emails {
+			m, _ := e.(map[string]any)
+			of, positions = append(of, string(n.user)), append(positions, int64(at))
+			kinds, values = append(kinds, scim.Fold(asText(m, "type"))), append(values, scim.Fold(asText(m, "value")))
+			primary = append(primary, m["primary"] == true)
+		}
+	}
+	args := []any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door}
+	for c := range text {
+		if c == 12 { // where the one column stands that is no text
+			args = append(args, active)
+			continue
+		}
+		args = append(args, text[c])
+	}
+	args = append(args, of, positions, kinds, values, primary)
+	stored, err := column[id.User](tx.onlyQuery(ctx, newcomerStatement, args...))
+	if err != nil {
+		return err
+	}
+	for _, user := range stored {
+		by[user].created = tx.now.UTC()
+	}
+	return nil
+}
