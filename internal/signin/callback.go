@@ -207,7 +207,7 @@ func (f *flow) finish(w http.ResponseWriter, r *http.Request, at stop, landed la
 	if err != nil {
 		var found *found
 		if errors.As(err, &found) {
-			at.recorded, err = true, found.refusal
+			at.recorded, at.join, err = true, found.join, found.refusal
 		}
 		f.fail(w, r, at, err)
 		return
@@ -344,8 +344,11 @@ func (f *flow) judgeAnswer(
 	return who, nil
 }
 
-// found is a refusal whose event was written where it was found.
-type found struct{ *refusal }
+// found is a refusal whose event was written where it was found, with the way to go on, if there is one.
+type found struct {
+	*refusal
+	join string
+}
 
 // Unwrap gives the refusal.
 func (f *found) Unwrap() error { return f.refusal }
@@ -358,10 +361,11 @@ func (f *flow) enter(
 	actor := f.actor(r, c.ID)
 	actor.Organization = c.Organization
 	var stopped *refusal
+	var join string
 	var landed landing
 	once := func() error {
 		return f.DB.Write(ctx, c.Organization, func(tx *store.Tx) error {
-			stopped = nil
+			stopped, join = nil, ""
 			// Read again: an administrator may have switched the connection off while the person was away.
 			now, err := tx.SignInConnection(ctx, c.ID)
 			if err != nil {
@@ -377,7 +381,8 @@ func (f *flow) enter(
 			if finding.Step == connection.Refuse {
 				stopped = &refusal{code: finding.Code}
 				tx.Record(ctx, refusedEvent(actor, c, who, finding))
-				return nil
+				join, err = f.offerJoin(ctx, tx, attempt, c, who, finding)
+				return err
 			}
 			if who.grouped {
 				if err := tx.ClaimGroups(ctx, actor, c, finding.User, who.groups); err != nil {
@@ -397,7 +402,7 @@ func (f *flow) enter(
 		return landing{}, err
 	}
 	if stopped != nil {
-		return landing{}, &found{stopped}
+		return landing{}, &found{stopped, join}
 	}
 	return f.onward(ctx, attempt, hints, landed)
 }

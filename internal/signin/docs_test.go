@@ -16,7 +16,7 @@ func TestCodes_AreAllExplainedInTheDocumentation(t *testing.T) {
 	}
 	declared := regexp.MustCompile(`\n\tCode\w+\s+(?:connection\.)?Code\s+= "([a-z-]+)"`)
 	found := 0
-	for _, file := range []string{"refusal.go", "../connection/find.go"} {
+	for _, file := range []string{"refusal.go", "../connection/find.go", "../connection/local.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -60,6 +60,8 @@ type SignIn struct {
 	Guard *netguard.Guard
 	// From gives the address a request came from and its id in the log.
 	From func(*http.Request) (ip, request string)
+	// Resolver asks the DNS for proofs of domains; nil: this machine's.
+	Resolver Resolver
 }
 
 // Router is where the routes go.
@@ -76,9 +78,11 @@ func (s *SignIn) Mount(r Router) {
 		panic("signin: the public URL " + s.URL + " is no place for passkeys: " + err.Error())
 	}
 	f.passkeys = passkeys
-	f.mountFactors(func(method, pattern string, serve http.HandlerFunc) {
+	own := func(method, pattern string, serve http.HandlerFunc) {
 		r.Method(method, pattern, page.Headers(f.sameOrigin(serve)))
-	})
+	}
+	f.mountFactors(own)
+	f.mountLocal(own)
 	for _, route := range []struct {
 		method, pattern string
 		serve           http.HandlerFunc
@@ -203,8 +207,15 @@ func (f *flow) start(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	f.route(w, r, attempt, hints, false)
+	if q.Get("way") == "password" {
+		f.askPassword(w, r, attempt, f.passwordFor(r, attempt, hints, q.Get("organization")), http.StatusOK)
+		return
+	}
+	f.route(w, r, attempt, hints, origin{another: q.Get("way") == "other"})
 }
+
+// origin is how somebody comes to be sent on: by an address they typed, or because they want another way than the usual one.
+type origin struct{ typed, another bool }
 
 // begin starts an attempt for the console.
 func (f *flow) begin(w http.ResponseWriter, r *http.Request, q url.Values) {
@@ -223,7 +234,11 @@ func (f *flow) begin(w http.ResponseWriter, r *http.Request, q url.Values) {
 		http.SetCookie(w, cookie)
 	}
 	// The next page's address carries the attempt, so that a reload takes the same one up again.
-	http.Redirect(w, r, "/signin?attempt="+string(attempt.ID), http.StatusSeeOther)
+	to := "/signin?attempt=" + string(attempt.ID)
+	if way := q.Get("way"); way == "password" || way == "other" {
+		to += "&way=" + way
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 func (f *flow) attempt(ctx context.Context, attempt id.Attempt, browser string) (a session.Attempt, err error) {
@@ -270,11 +285,11 @@ func (f *flow) address(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hints.LoginHint, hints.Connection = email, ""
-	f.route(w, r, attempt, hints, true)
+	f.route(w, r, attempt, hints, origin{typed: true})
 }
 
 // route decides where the person signs in and goes there.
-func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Attempt, hints session.Hints, typed bool) {
+func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Attempt, hints session.Hints, from origin) {
 	if t := trialOf(attempt); t != nil {
 		// The test of one connection, open or not: there is nothing to find out.
 		f.send(w, r, attempt, hints, stop{attempt: attempt.ID, organization: hints.Organization, connection: hints.Connection, trial: t}, false)
@@ -288,6 +303,8 @@ func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Att
 		if err != nil {
 			return err
 		}
+		facts.Address = connection.DomainOf(hints.LoginHint) != ""
+		facts.Typed, facts.Another = from.typed, from.another
 		route = connection.FindRoute(facts)
 		home, err = tx.OrganizationName(ctx, route.Organization)
 		return err
@@ -299,11 +316,13 @@ func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Att
 	}
 	switch route.Step {
 	case connection.Ask:
-		if typed {
-			f.ask(w, r, attempt, hints.LoginHint, wordsOf[CodeUnknownMail].said+" "+wordsOf[CodeUnknownMail].do, http.StatusOK)
-			return
-		}
 		f.ask(w, r, attempt, hints.LoginHint, "", http.StatusOK)
+	case connection.Locally:
+		v := f.passwordFor(r, attempt, hints, string(route.Organization))
+		if route.Organization == "" {
+			v.said = "No organization signs people of that domain in through an identity provider here. If you have chosen a password, enter it."
+		}
+		f.askPassword(w, r, attempt, v, http.StatusOK)
 	case connection.Choose:
 		f.render(w, r, http.StatusOK, choosePage(home, attempt.ID, route.Choices))
 	case connection.Blocked:
@@ -312,7 +331,7 @@ func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Att
 		}
 		f.fail(w, r, at, refuse(route.Code, ""))
 	case connection.Go:
-		f.send(w, r, attempt, hints, at, typed)
+		f.send(w, r, attempt, hints, at, from.typed)
 	}
 }
 
@@ -339,6 +358,7 @@ type stop struct {
 	connection   id.Connection
 	recorded     bool   // the event is written already, or nobody's sign-in was under way
 	trial        *trial // a test sign-in, whose end is a report
+	join         string // where somebody goes on whose address an account has
 }
 
 // fail ends a sign-in: a page, one audit event and, where we are at fault, a line in the log, all with the same code.
@@ -371,6 +391,7 @@ func (f *flow) fail(w http.ResponseWriter, r *http.Request, at stop, err error) 
 	_, request := f.From(r)
 	f.render(w, r, text.status, refusalPage(refusalView{
 		words: text, organization: at.name, code: why.code, at: f.DB.Now().UTC(), request: request, attempt: again(text, at.attempt),
+		home: at.organization, join: at.join,
 	}))
 }
 

@@ -245,8 +245,8 @@ type NewPassword struct {
 	Keep id.Session
 	// Proven: the person came by a letter to the account's address.
 	Proven bool
-	// Device and Link are for the letter that says so; no link, no letter.
-	Device, Link string
+	// Device and Base, the public base URL, are for the letter that says so; without Base there is none.
+	Device, Base string
 }
 
 // SetPassword keeps a password that a person has chosen, and ends what somebody else could have got hold of before: every other
@@ -287,10 +287,10 @@ func (tx *Tx) SetPassword(ctx context.Context, user id.User, n NewPassword, acto
 	}
 	said["sessions_ended"] = ended
 	tx.recordUser(ctx, actor, "password.set", u, nil, said, "")
-	if was == "" || n.Link == "" {
+	if was == "" || n.Base == "" {
 		return nil
 	}
-	return tx.notice(ctx, u, "The password of your account was changed.", actor.IP, n.Device, n.Link)
+	return tx.PostSecurityNotice(ctx, user, "The password of your account was changed.", actor.IP, n.Device, n.Base)
 }
 
 // RemovePassword takes a user's password away.
@@ -335,18 +335,6 @@ func (tx *Tx) shutOut(ctx context.Context, user id.User, keep id.Session) (int, 
 		where organization = $1
 			and user_id = $2`, tx.Organization, user)
 	return ended, nil
-}
-
-// notice tells a person by letter what happened to their account. Who has no address that a letter can reach is not written to.
-func (tx *Tx) notice(ctx context.Context, u *directory.User, what, ip, device, link string) error {
-	if _, err := mail.ParseAddress(u.Email); err != nil {
-		return nil
-	}
-	_, err := tx.PostLetter(ctx, mail.Letter{
-		Template: mail.SecurityNotice, To: mail.Address{Name: u.DisplayName, Email: u.Email},
-		Data: map[string]any{"What": what, "At": mail.When(tx.now), "IP": ip, "Device": device, "Link": link},
-	})
-	return err
 }
 
 // personalEvent is the event of something that concerns one person's way in.

@@ -148,7 +148,7 @@ func (tx *Tx) AskMove(ctx context.Context, user id.User, address, base string, a
 	}); err != nil {
 		return err
 	}
-	return tx.notice(ctx, u, "Somebody asked to change the address of your account to "+address+".", actor.IP, "", base+"/o/"+string(tx.Organization)+"/me")
+	return tx.PostSecurityNotice(ctx, user, "Somebody asked to change the address of your account to "+address+".", actor.IP, "", base)
 }
 
 // mayMove says whether a person may change their address themselves: who signs in here without a provider. For others the directory

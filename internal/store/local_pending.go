@@ -11,6 +11,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	sessions "github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
@@ -83,7 +84,7 @@ func (tx *Tx) Pending(ctx context.Context, pending id.PendingIdentity, browser s
 		where organization = $1
 			and id = $2
 			and browser_hash = $3
-			and expires > $4`+tx.d.forUpdate(), tx.Organization, pending, browser, micros(tx.now)).
+			and expires > $4`, tx.Organization, pending, browser, micros(tx.now)).
 		Scan(&p.ID, &p.Browser, &p.Attempt, &p.Connection, &p.User, &p.Arrival, at(&p.Expires))
 	if errors.Is(err, errNoRows) {
 		err = fault.New(fault.Gone, "This took longer than ten minutes, was finished already, or was begun in another browser. Sign in again.").WithCode("attempt-over")
@@ -91,22 +92,18 @@ func (tx *Tx) Pending(ctx context.Context, pending id.PendingIdentity, browser s
 	return p, err
 }
 
-// DropPending forgets one.
-func (tx *Tx) DropPending(_ context.Context, pending id.PendingIdentity) {
-	tx.queue(`
-		delete from pending_identities
-		where organization = $1
-			and id = $2`, tx.Organization, pending)
+// SessionOf finds the live session of a cookie's fingerprint in this transaction, and does not move its last use on.
+func (tx *Tx) SessionOf(ctx context.Context, hash string) (sessions.Session, error) {
+	return tx.scanSession(tx.queryRow(ctx, liveSession+` and s.hash = $3`, tx.Organization, micros(tx.now), hash))
 }
 
 // LinkIdentity links a provider's subject to a user who has just shown that both are the same person, and ends what somebody else
 // could have prepared on the account: every session but the one in which it was shown, open links, a change of address under way,
-// factors that were never shown to work. link is the address of the account's page, for the letter.
+// factors that were never shown to work. base is the public base URL, for the letter.
 func (tx *Tx) LinkIdentity(
-	ctx context.Context, c id.Connection, user id.User, p connection.Person, keep id.Session, link string, actor audit.Actor,
+	ctx context.Context, c id.Connection, user id.User, p connection.Person, keep id.Session, base string, actor audit.Actor,
 ) (id.Identity, error) {
-	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
-	if err != nil {
+	if _, err := tx.oneUser(ctx, user, tx.d.forUpdate()); err != nil {
 		return "", err
 	}
 	identity := tx.AttachIdentity(ctx, c, user, p)
@@ -125,5 +122,5 @@ func (tx *Tx) LinkIdentity(
 			"connection": c, "subject": p.Subject, "found_by": "linked by the person", "match_value": p.Match, "sessions_ended": ended,
 		}),
 	})
-	return identity, tx.notice(ctx, u, "Your account can now be signed in to through your organization's identity provider.", actor.IP, "", link)
+	return identity, tx.PostSecurityNotice(ctx, user, "Your account can now be signed in to through your organization's identity provider.", actor.IP, "", base)
 }
