@@ -24,6 +24,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -32,6 +33,8 @@ type API struct {
 	DB   *store.DB
 	Log  *slog.Logger
 	From func(*http.Request) (ip, request string) // where a request comes from, and its id in the log
+	URL  string                                   // the public base URL, for the links of invitations
+	Mail *mail.Mailer                             // says what becomes of letters
 }
 
 // Mount serves the API under /api/v1.

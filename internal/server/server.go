@@ -119,13 +119,13 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Method(http.MethodGet, "/metrics", metrics.handler())
 	provider.Mount(r)
 	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
-	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed}).Mount(r)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Mail: mailer}).Mount(r)
 	r.Handle("/scim/*", pushed)
 	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
 		api.Use(middleware.GetHead)
-		(&adminapi.API{DB: o.DB, Log: o.Log, From: From}).Mount(api)
+		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, URL: o.URL, Mail: mailer}).Mount(api)
 		return api
 	}))
 	mountUnserved(r, o.Log)
