@@ -307,22 +307,3 @@ func (a *API) conflicts(api huma.API) {
 		})
 	})
 }
-
-// invitations answer for what the contract names and this release does not serve.
-func (a *API) invitations(api huma.API) {
-	const path = "/organizations/{organization}/invitations"
-	for _, op := range []huma.Operation{
-		{OperationID: "list-invitations", Method: http.MethodGet, Path: path, Summary: "Pending invitations"},
-		{OperationID: "invite", Method: http.MethodPost, Path: path, Summary: "Invite somebody by email", SkipValidateBody: true},
-		{OperationID: "resend-invitation", Method: http.MethodPost, Path: path + "/{invitation}/resend", Summary: "Send an invitation again"},
-		{OperationID: "revoke-invitation", Method: http.MethodDelete, Path: path + "/{invitation}", Summary: "Revoke an invitation"},
-	} {
-		op.Description = "Not served yet: answers 501."
-		op.Errors = []int{http.StatusNotImplemented}
-		handle(a, api, op, func(ctx context.Context, in *Of) (*Nothing, error) {
-			return nil, a.read(ctx, in.Organization, func(*store.Tx) error {
-				return fault.New(fault.Unsupported, "Invitations are not served yet. People come by SCIM, or by signing in through a connection of their organization.")
-			})
-		})
-	}
-}
