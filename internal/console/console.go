@@ -38,6 +38,8 @@ type Console struct {
 	Mail *mail.Mailer
 	// Provisioning runs requests in a directory's place.
 	Provisioning Provisioning
+	// Metadata asks a SAML provider for its metadata out of turn.
+	Metadata AskMetadata
 }
 
 // Mount adds the console's routes.
@@ -94,6 +96,7 @@ func (c *Console) organization(r chi.Router) {
 	c.mountRequests(r)
 	c.mountTokens(r)
 	r.Get("/connections", c.view("connections", "Connections", c.connections))
+	c.mountSAML(r)
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))
 	r.Post("/conflicts/{conflict}", c.change(c.decide))

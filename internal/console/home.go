@@ -151,6 +151,11 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 		for _, d := range o.Directories {
 			o.Attention = append(o.Attention, d.Matters...)
 		}
+		matters, err := samlMatters(v, tx)
+		if err != nil {
+			return nil, err
+		}
+		o.Attention = append(o.Attention, matters...)
 	}
 	if v.viewer.everywhere(access.AuditRead) {
 		events, err := tx.Events(v.ctx, store.AuditFilter{Limit: 8})

@@ -118,8 +118,10 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	r.Method(http.MethodGet, "/metrics", metrics.handler())
 	provider.Mount(r)
-	(&signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}).Mount(r)
-	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Mail: mailer}).Mount(r)
+	in := &signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}
+	in.Mount(r)
+	worker.Every("saml-metadata", time.Hour, in.RefreshMetadata)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Metadata: in.AskMetadata, Mail: mailer}).Mount(r)
 	r.Handle("/scim/*", pushed)
 	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {
