@@ -33,6 +33,8 @@ type API struct {
 	DB   *store.DB
 	Log  *slog.Logger
 	From func(*http.Request) (ip, request string) // where a request comes from, and its id in the log
+	// Metadata asks a SAML provider for its metadata out of turn.
+	Metadata func(ctx context.Context, org id.Organization, c id.Connection) error
 	URL  string                                   // the public base URL, for the links of invitations
 	Mail *mail.Mailer                             // says what becomes of letters
 }
@@ -56,7 +58,7 @@ func (a *API) Mount(r chi.Router) {
 		api := humachi.New(r, config)
 		api.UseMiddleware(a.authenticate)
 		for _, register := range []func(huma.API){
-			a.organizations, a.directories, a.drift, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
+			a.organizations, a.directories, a.drift, a.samlMetadata, a.samlKeys, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
 		} {
 			register(api)
 		}

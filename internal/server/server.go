@@ -127,7 +127,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
 		api.Use(middleware.GetHead)
-		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, URL: o.URL, Mail: mailer}).Mount(api)
+		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, Metadata: in.AskMetadata, URL: o.URL, Mail: mailer}).Mount(api)
 		return api
 	}))
 	mountUnserved(r, o.Log)
