@@ -35,7 +35,7 @@ const (
 var Codes = []Code{
 	CodeUnknownOrganization, CodeUnknownConnection, CodeConnectionDisabled, CodeNoConnection, CodeOtherOrganization,
 	CodeSuspended, CodeDeactivated, CodePending, CodeDeleted, CodeOverLimit, CodeNoSeat, CodeBoundElse, CodeSeveral,
-	CodeKeysDiffer, CodeNotPushed, CodeNoEmail, CodeForeignDomain, CodeUnverified, CodeEmailTaken,
+	CodeKeysDiffer, CodeEnforced, CodeNotLocal, CodeNotPushed, CodeNoEmail, CodeForeignDomain, CodeUnverified, CodeEmailTaken,
 }
 
 // Verified is what a provider says of an address. Three values, not two: silence is not a denial.

@@ -18,7 +18,6 @@ const (
 	CodeToken       connection.Code = "token-refused"        // the ID token proves nothing
 	CodeIssuer      connection.Code = "issuer-mismatch"      // the answer is another provider's
 	CodeUnasked     connection.Code = "not-asked-for"        // the provider sent somebody whom we had not sent there
-	CodeUnknownMail connection.Code = "no-way-found"         // no organization signs in with that domain
 	CodeOtherPerson connection.Code = "other-person"         // somebody else proved it than who is signed in
 	CodeNotFresh    connection.Code = "not-fresh"            // the provider let the person through without asking anew
 	CodeNoFactor    connection.Code = "no-factor"            // a second factor is demanded, and the person has none that serves
@@ -30,6 +29,11 @@ const (
 	CodeCopiedKey   connection.Code = "passkey-copied"       // its count went backwards
 	// CodeWrongPassword stands in the log alone: the page tells everybody the same without it.
 	CodeWrongPassword connection.Code = "wrong-password"
+
+	CodeInvitationOver  connection.Code = "invitation-over"  // accepted, expired, revoked or sent again meanwhile
+	CodeInvitationOther connection.Code = "invitation-other" // the provider vouches for another address than the invited one
+	CodeInvitationKnown connection.Code = "invitation-known" // the provider's account is a user's here already
+
 	CodeInternal      connection.Code = "internal" // our own fault
 )
 
@@ -38,6 +42,7 @@ type refusal struct {
 	code   connection.Code
 	detail string
 	cause  error
+	said   string // instead of the code's own words, where they can be more exact
 }
 
 func refuse(code connection.Code, detail string) *refusal {
@@ -119,7 +124,6 @@ var wordsOf = map[connection.Code]words{
 	CodeToken:         {http.StatusForbidden, "The sign-in could not be verified", "What your identity provider sent does not prove who you are to %s.", "Try again. If it stays, send the text below to your administrator.", true},
 	CodeIssuer:        {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
 	CodeUnasked:       {http.StatusForbidden, "This sign-in did not begin here", "Your identity provider sent you without being asked. Such a sign-in could be somebody else's, so it is not taken.", "Open the application you want to use, or this site, and sign in from there.", false},
-	CodeUnknownMail:   {http.StatusNotFound, "No way to sign in was found", "Nobody here signs in with an address of that domain.", "Check the address for slips, or start from the application you want to use.", true},
 	CodeOtherPerson:   {http.StatusForbidden, "That was somebody else", "You are signed in to %s as one person, and another one has just been shown. Nothing was changed.", "Sign out first if you want to use the other account, or try again with this one.", true},
 	CodeNotFresh:      {http.StatusForbidden, "Your identity provider did not ask you anew", "What you want to do needs a fresh sign-in, and the provider of %s let you through on an earlier one.", "Try again and choose another way, or sign out there first. If it stays, send the text below to your administrator.", true},
 	CodeNoFactor:      {http.StatusForbidden, "A second factor is missing", "%s asks for a second factor, and none of yours can be used for it.", "Ask an administrator of %s to reset your factors; you then set up a new one when you sign in.", true},
@@ -130,6 +134,9 @@ var wordsOf = map[connection.Code]words{
 	CodeRefusedKey:    {http.StatusForbidden, "The passkey could not be verified", "What your device answered does not prove who you are.", "Try again, or choose another way.", true},
 	CodeCopiedKey:     {http.StatusForbidden, "This passkey may have been copied", "It counted backwards, as a copy of it would.", "Use another way to sign in, remove this passkey in your account and enrol a new one. Tell an administrator of %s.", true},
 	CodeWrongPassword: {http.StatusUnauthorized, "That does not fit", "What you entered does not fit together.", "Try again, or have a link sent to you.", true},
+	CodeInvitationOver:  {http.StatusGone, "This invitation cannot be used", "It was accepted, taken back or sent again meanwhile.", "Take the link of the newest letter, sign in if you have accepted already, or ask whoever invited you.", false},
+	CodeInvitationOther: {http.StatusForbidden, "That is another address", "The account you signed in with has another address than the one that was invited to %s.", "Open the link again and sign in with the invited address, or ask whoever invited you to invite the other one.", false},
+	CodeInvitationKnown: {http.StatusForbidden, "You are here already", "The account you signed in with belongs to a user of %s already, so it needs no invitation.", "Sign in without the invitation. If you are to have more roles, ask whoever invited you to give them to that account.", false},
 	CodeInternal:      {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
 }
 

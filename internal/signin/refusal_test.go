@@ -13,8 +13,9 @@ import (
 func TestWords_EveryCodeHasThem(t *testing.T) {
 	t.Parallel()
 	codes := append([]connection.Code{
-		CodeAttempt, CodeProvider, CodeUnreachable, CodeDenied, CodeToken, CodeIssuer, CodeUnasked, CodeUnknownMail, CodeInternal,
+		CodeAttempt, CodeProvider, CodeUnreachable, CodeDenied, CodeToken, CodeIssuer, CodeUnasked, CodeInternal, CodeWrongPassword,
 		CodeOtherPerson, CodeNotFresh, CodeNoFactor, CodeNoAddress, CodeTooMany, CodeChallenge, CodeUnknownKey, CodeRefusedKey, CodeCopiedKey,
+		CodeInvitationOver, CodeInvitationOther, CodeInvitationKnown,
 	}, connection.Codes...)
 	for _, code := range codes {
 		w, ok := wordsOf[code]
