@@ -66,6 +66,7 @@ func (c *Console) organization(r chi.Router) {
 	r.Post("/signout", c.show(c.leave))
 	r.Get("/me", c.view("me", "My access", c.me))
 	r.Post("/me/sessions/{session}/end", c.change(c.endOwnSession))
+	c.mountAccount(r)
 	r.Get("/inbox", c.view("inbox", "Needs roles", c.inbox))
 	r.Get("/users", c.view("users", "Users", c.users))
 	r.Route("/users/{user}", func(r chi.Router) {

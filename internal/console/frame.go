@@ -89,7 +89,8 @@ func (f *frame) navigation() []block {
 		people = append(people, link{"resources", "resources", "Resources", "tree", 0}, link{"roles", "roles", "Roles", "key", 0})
 	}
 	if v.operator == nil {
-		people = append(people, link{"me", "me", "My access", "shield", 0}, link{"letters", "me/letters", "Letters to me", "mail", 0})
+		people = append(people, link{"me", "me", "My access", "shield", 0}, link{"account", "me/security", "My account", "lock", 0},
+			link{"letters", "me/letters", "Letters to me", "mail", 0})
 	}
 	if v.everywhere(access.ConnectionsManage) {
 		setup = append(setup, link{"directories", "directories", "Directories", "sync", 0},

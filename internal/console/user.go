@@ -30,6 +30,7 @@ type person struct {
 	Sources []string
 	Manages bool // the viewer may suspend, delete and so on
 	Pushed  bool // a directory speaks for the user
+	Proves  bool // the user has second factors, or recovery codes
 	Tab     string
 }
 
@@ -66,6 +67,11 @@ func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 	p := person{frame: v.frame, User: u, Access: e, Status: statusOf(u), Manages: v.viewer.reaches(access.UsersManage, e)}
 	p.Pushed = slices.ContainsFunc(u.Sources, func(s directory.Source) bool { return s.Kind == directory.SourceRecord })
 	v.title = u.Name()
+	if p.Manages {
+		if p.Proves, err = tx.HasFactors(v.ctx, u.ID); err != nil {
+			return p, err
+		}
+	}
 	p.Sources, err = sourceWords(v, tx, u)
 	return p, err
 }
@@ -641,6 +647,9 @@ func (p person) acts() []act {
 	} else {
 		out = append(out, custom)
 	}
+	if p.Proves {
+		out = append(out, resetFactors(name))
+	}
 	return append(out, remove)
 }
 
@@ -677,6 +686,11 @@ func (c *Console) confirmAct(v *visit, tx *store.Tx) (templ.Component, error) {
 	a, err := p.act(chi.URLParam(v.r, "act"))
 	if err != nil {
 		return nil, err
+	}
+	if a.Name == "reset-factors" || a.Name == "delete" {
+		if err := v.fresh(tx); err != nil {
+			return nil, err
+		}
 	}
 	page := confirm{person: p, Act: a}
 	if a.Name == "custom" || a.Name == "defaults" {

@@ -237,3 +237,12 @@ const FreshFor = 10 * time.Minute
 func Fresh(authTime, now time.Time) bool {
 	return !authTime.IsZero() && now.Sub(authTime) <= FreshFor
 }
+
+// FreshSession is Fresh for a session. Providers exist that never say when somebody authenticated; the moment at which the person came
+// from there is then the best there is, and without it they would stand before a closed door.
+func FreshSession(authTime, created, now time.Time) bool {
+	if authTime.IsZero() {
+		authTime = created
+	}
+	return Fresh(authTime, now)
+}

@@ -147,16 +147,7 @@ func (f *flow) stepUp(w http.ResponseWriter, r *http.Request, attempt session.At
 			}
 		}
 		in := tx.In(s.Organization)
-		p.Again = anew && !mfa.Fresh(s.AuthTime, tx.Now())
-		if p.Again && hints.Enrol != "" && s.AuthTime.IsZero() && tx.Now().Sub(s.Created) <= mfa.FreshFor {
-			// Providers exist that never say when somebody authenticated. Whoever has nothing of their own yet would stand before a
-			// closed door; the moment they came from the provider is the best there is, and only for the first factor.
-			has, err := f.kinds(ctx, in, s.User)
-			if err != nil {
-				return err
-			}
-			p.Again = len(has) > 0
-		}
+		p.Again = anew && !mfa.FreshSession(s.AuthTime, s.Created, tx.Now())
 		landed, err = f.pass(ctx, in, r, attempt, hints, p)
 		return err
 	})

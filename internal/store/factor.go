@@ -400,3 +400,63 @@ func (tx *Tx) RecordFactor(ctx context.Context, actor audit.Actor, action string
 		After: json.RawMessage(encode(map[string]string{"kind": string(f.Kind)})), Reason: reason,
 	})
 }
+
+// ResetFactors takes everything away that a user enrolled, and ends their sessions: what an administrator does for somebody who has
+// lost it all. Nobody resets the factors of who holds what they could not give: with a mailbox or a password of that person at hand,
+// an administrator of users would come by an owner's roles.
+func (tx *Tx) ResetFactors(ctx context.Context, user id.User, actor audit.Actor, reason, ip, base string) error {
+	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
+	if err != nil {
+		return err
+	}
+	giver, err := tx.Giver(ctx, actor)
+	if err != nil {
+		return err
+	}
+	if err := tx.mayManage(ctx, giver, user); err != nil {
+		return err
+	}
+	if err := tx.mayEntrust(ctx, actor, user); err != nil {
+		return err
+	}
+	had, err := tx.RemoveFactors(ctx, user)
+	if err != nil {
+		return err
+	}
+	ended, err := tx.EndOtherSessions(ctx, user, "")
+	if err != nil {
+		return err
+	}
+	tx.Record(ctx, audit.Event{
+		Actor: actor, Action: "factors.reset", TargetKind: "user", TargetID: string(user), TargetName: u.Name(), User: user,
+		Before: auditJSON(map[string]int64{"factors": had}), After: auditJSON(map[string]int{"factors": 0, "sessions_ended": ended}), Reason: reason,
+	})
+	return tx.PostSecurityNotice(ctx, user, "Your second factors were reset by an administrator.", ip, "", base)
+}
+
+// Demanded refuses to take a user's last second factor away while one is demanded of them: they would be locked out by their own
+// hand. Without is how many of theirs would be left.
+func (tx *Tx) Demanded(ctx context.Context, user id.User, without int) error {
+	if without > 0 {
+		return nil
+	}
+	e, err := tx.Access(ctx, user)
+	if err != nil || len(e.Demands) == 0 {
+		return err
+	}
+	return fault.New(fault.Conflict, "This is your last second factor, and you need one: %s Add another one first.", e.Demands[0]).WithCode("last-factor")
+}
+
+// HasFactors says whether a user has anything enrolled.
+func (tx *Tx) HasFactors(ctx context.Context, user id.User) (has bool, err error) {
+	err = tx.queryRow(ctx, `
+		select exists (
+				select 1
+				from factors
+				where organization = $1 and user_id = $2)
+			or exists (
+				select 1
+				from recovery_codes
+				where organization = $1 and user_id = $2)`, tx.Organization, user).Scan(&has)
+	return has, err
+}
