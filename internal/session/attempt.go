@@ -62,7 +62,10 @@ type Hints struct {
 	ReturnTo     string          `json:"return_to,omitempty"` // console only
 	ACRValues    []string        `json:"acr_values,omitempty"`
 	StepUp       bool            `json:"step_up,omitempty"` // the person is signed in and proves it again
-	Enrol        string          `json:"enrol,omitempty"`   // and then enrols a factor of this kind
+	// Invitation is the one that is accepted by this sign-in, InvitationHash the hash of the link that opened it.
+	Invitation     id.Invitation `json:"invitation,omitempty"`
+	InvitationHash string        `json:"invitation_hash,omitempty"`
+	Enrol          string        `json:"enrol,omitempty"` // and then enrols a factor of this kind
 }
 
 // Hints reads the saved request.

@@ -374,7 +374,7 @@ func (f *flow) enter(
 			if now.Settings.Closed() {
 				return refuse(connection.CodeConnectionDisabled, "")
 			}
-			finding, err := f.find(ctx, tx, c, who, actor)
+			finding, err := f.findFor(ctx, tx, r, hints, c, who, actor)
 			if err != nil {
 				return err
 			}

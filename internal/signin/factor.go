@@ -53,6 +53,9 @@ func provedPlace(attempt id.Attempt) string { return "attempt/" + string(attempt
 func (f *flow) pass(
 	ctx context.Context, tx *store.Tx, r *http.Request, attempt session.Attempt, hints session.Hints, p proof,
 ) (landing, error) {
+	if err := f.acceptEnrolled(ctx, tx, r, hints, p); err != nil {
+		return landing{}, err
+	}
 	if p.Session == "" {
 		var err error
 		if p, err = f.again(ctx, tx, attempt, p); err != nil {

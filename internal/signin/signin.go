@@ -83,6 +83,7 @@ func (s *SignIn) Mount(r Router) {
 	}
 	f.mountFactors(own)
 	f.mountLocal(own)
+	f.mountInvitations(own)
 	for _, route := range []struct {
 		method, pattern string
 		serve           http.HandlerFunc
@@ -384,6 +385,9 @@ func (f *flow) fail(w http.ResponseWriter, r *http.Request, at stop, err error) 
 		if err := f.recordRefusal(context.WithoutCancel(ctx), r, at, why); err != nil {
 			f.Log.ErrorContext(ctx, "refused sign-in not recorded", "organization", at.organization, "code", why.code, "error", err)
 		}
+	}
+	if why.said != "" {
+		text.said = why.said
 	}
 	if at.name == "" {
 		at.name = "your organization"
