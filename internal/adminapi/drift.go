@@ -40,7 +40,8 @@ type Walk struct {
 	Seen     int64           `json:"seen"`
 }
 
-type driftOf struct {
+// DriftOf is a call for a part of a directory's drift.
+type DriftOf struct {
 	OfDirectory
 	Kind  store.Drift     `query:"kind" enum:"manual,orphaned,stale,unseen" default:"stale" doc:"manual: no directory speaks for it; orphaned: an administrator's word alone keeps it; stale: neither changed by this directory nor seen here for so many days; unseen: the directory's last full walk did not meet it"`
 	Days  int             `query:"days" minimum:"1" maximum:"3650" default:"90" doc:"For stale"`
@@ -49,7 +50,7 @@ type driftOf struct {
 }
 
 // query finds what is asked for. There is nothing unseen where the directory has never gone through everybody: known is false.
-func (in *driftOf) query(ctx context.Context, tx *store.Tx, groups bool) (q store.DriftQuery, known bool, err error) {
+func (in *DriftOf) query(ctx context.Context, tx *store.Tx, groups bool) (q store.DriftQuery, known bool, err error) {
 	if _, err := tx.Directory(ctx, in.Directory); err != nil {
 		return q, false, err
 	}
@@ -73,7 +74,7 @@ func (a *API) drift(api huma.API) {
 		OperationID: "list-drift", Method: http.MethodGet, Path: path + "/drift",
 		Summary: "Users who are here although the identity provider may not know, by id",
 	}, func(ctx context.Context, in *struct {
-		driftOf
+		DriftOf
 		Cursor id.User `query:"cursor" maxLength:"400" doc:"next of the page before"`
 	},
 	) (out *List[Drifted], err error) {
@@ -102,7 +103,7 @@ func (a *API) drift(api huma.API) {
 		OperationID: "list-drifted-groups", Method: http.MethodGet, Path: path + "/drift/groups",
 		Summary: "Groups that are here although the identity provider may not know, by id",
 	}, func(ctx context.Context, in *struct {
-		driftOf
+		DriftOf
 		Cursor id.Group `query:"cursor" maxLength:"400" doc:"next of the page before"`
 	},
 	) (out *List[DriftedGroup], err error) {

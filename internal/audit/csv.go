@@ -19,14 +19,14 @@ func CSVRow(e Event) []string {
 		e.Actor.Request, string(e.Before), string(e.After),
 	}
 	for i := range row {
-		row[i] = neutral(row[i])
+		row[i] = Cell(row[i])
 	}
 	return row
 }
 
-// neutral keeps a spreadsheet from running what a stranger wrote (CSV injection): a display name such as
+// Cell keeps a spreadsheet from running what a stranger wrote (CSV injection): a display name such as
 // =HYPERLINK(...) would be a formula there. A leading apostrophe makes it text.
-func neutral(s string) string {
+func Cell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
 		return "'" + s
 	}

@@ -140,6 +140,9 @@ func flagMatters(v *visit) []matter {
 		if strings.HasPrefix(name, "last-holder/") && v.viewer.may(access.UsersRead) {
 			m.To, m.Where = v.at("users"), "Choose who takes over"
 		}
+		if of, is := strings.CutPrefix(name, "brake/"); is && v.viewer.everywhere(access.ConnectionsManage) {
+			m.To, m.Where = v.at("directories/"+of+"/wave"), "Undo or release it"
+		}
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b matter) int { return strings.Compare(a.Said, b.Said) })

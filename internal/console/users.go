@@ -255,7 +255,10 @@ func sourceWords(v *visit, tx *store.Tx, u *directory.User) ([]string, error) {
 				return nil, err
 			}
 			word := "Pushed by " + name
-			if !s.Active {
+			switch {
+			case s.Undone:
+				word += " (inactive there, undone by an administrator)"
+			case !s.Active:
 				word += " (inactive there)"
 			}
 			out = append(out, word)

@@ -178,6 +178,7 @@ type Source struct {
 	Kind      LocalSource
 	Directory id.Directory // of a record
 	Active    bool
+	Undone    bool // an administrator undid that it says inactive
 	Since     time.Time
 }
 

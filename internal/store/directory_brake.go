@@ -589,3 +589,13 @@ func (p *Push) full(ctx context.Context) (string, error) {
 	}
 	return "All seats are taken.", nil
 }
+
+// CountDepartures counts the people of a directory's latest wave.
+func (tx *Tx) CountDepartures(ctx context.Context, dir id.Directory) (deactivated, deleted int, err error) {
+	err = tx.queryRow(ctx, `
+		select count(distinct case when kind = 'deactivated' then user_id end), count(distinct case when kind = 'deleted' then user_id end)
+		from wave_departures
+		where organization = $1
+			and directory = $2`, tx.Organization, dir).Scan(&deactivated, &deleted)
+	return deactivated, deleted, err
+}
