@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // masked stands where something secret stood.
@@ -34,7 +35,12 @@ func mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
 	}
 	// A name may be written in escapes; then only decoding shows it.
 	suspect := secretive(raw) || bytes.Contains(raw, []byte(`\u`))
-	plain := func() string { return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "") }
+	plain := func() string {
+		if utf8.Valid(raw) && bytes.IndexByte(raw, 0) < 0 {
+			return string(raw)
+		}
+		return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "")
+	}
 	if !suspect && !decode {
 		return nil, plain(), true
 	}

@@ -345,7 +345,16 @@ func (h *Handler) describe(ctx context.Context, org id.Organization, list []*tra
 // kindOf says what a request is about and does, in the few words that a counter may have.
 func kindOf(method, path string) (resource, operation string) {
 	endpoint, rest, one := strings.Cut(strings.Trim(path, "/"), "/")
-	operation = map[string]string{"POST": "create", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}[method]
+	switch method {
+	case http.MethodPost:
+		operation = "create"
+	case http.MethodPut:
+		operation = "replace"
+	case http.MethodPatch:
+		operation = "patch"
+	case http.MethodDelete:
+		operation = "delete"
+	}
 	reading := method == http.MethodGet || method == http.MethodHead
 	switch {
 	case strings.HasSuffix(path, "/.search") && method == http.MethodPost:

@@ -33,6 +33,7 @@ type exchange struct {
 	query               string // masked
 	filter              string // as plain text
 	total               int    // of a list; -1 where the answer tells none
+	found               string // the id of the one user that a list is of
 }
 
 func parse(t *trace) exchange {
@@ -44,15 +45,23 @@ func parse(t *trace) exchange {
 			e.one = ""
 		}
 	}
-	e.body, e.shownBody, e.same = mask(t.body, true)
-	// Most answers need not be read to say what they were.
-	e.total = totalOf(t.answer)
-	read := t.status >= http.StatusBadRequest || e.resource == "Bulk" || e.operation == "list" && e.total == 1 ||
-		e.operation == "create" && len(t.events) == 0
-	e.answer, e.shownAnswer, _ = mask(t.answer, read)
-	e.query = maskQuery(t.query)
-	if q, err := url.ParseQuery(e.query); err == nil {
-		e.filter = q.Get("filter")
+	// What succeeded is told by its events and by its answer's beginning, so most of it need not be decoded.
+	e.total = -1
+	if e.operation == "list" {
+		e.total = totalOf(t.answer)
+	}
+	refused := t.status >= http.StatusBadRequest
+	e.body, e.shownBody, e.same = mask(t.body, refused || len(t.events) == 0 || e.resource == "Bulk" || e.operation == "list")
+	if e.total == 1 && e.resource == "User" {
+		e.found = firstID(t.answer)
+	}
+	e.answer, e.shownAnswer, _ = mask(t.answer, refused || e.resource == "Bulk" || e.total == 1 && e.found == "" ||
+		e.operation == "create" && len(t.events) == 0)
+	if t.query != "" {
+		e.query = maskQuery(t.query)
+		if q, err := url.ParseQuery(e.query); err == nil {
+			e.filter = q.Get("filter")
+		}
 	}
 	if f := asText(e.body, "filter"); f != "" {
 		e.filter = maskQuery(f)
@@ -74,6 +83,8 @@ func (n *needs) of(e *exchange) {
 		n.users, n.groups, n.giving, n.names = map[id.User]bool{}, map[id.Group]bool{}, map[id.Group]bool{}, map[string]bool{}
 	}
 	switch {
+	case e.found != "":
+		n.users[id.User(e.found)] = true
 	case e.one != "" && e.resource == "User":
 		n.users[id.User(e.one)] = true
 	case e.one != "" && e.resource == "Group":
@@ -201,17 +212,29 @@ func totalOf(answer []byte) int {
 	return n
 }
 
+// firstID gives the id of the first resource in a list as this server writes it: nothing but schemas comes before it.
+func firstID(answer []byte) string {
+	_, resources, _ := bytes.Cut(answer, []byte(`"Resources":[`))
+	_, rest, found := bytes.Cut(resources, []byte(`"id":"`))
+	value, _, ended := bytes.Cut(rest, []byte(`"`))
+	if !found || !ended {
+		return ""
+	}
+	return string(value)
+}
+
 // about finds whom the request is about.
 func (e *exchange) about(r *directory.Request, k *known) {
 	r.ResourceID = e.one
-	sent := personName(e.body)
 	switch {
+	case e.found != "":
+		r.ResourceID, r.ResourceName = e.found, k.users[id.User(e.found)]
 	case e.resource == "User" && e.one != "":
 		r.ResourceName = k.users[id.User(e.one)]
 	case e.resource == "Group" && e.one != "":
 		r.ResourceName = k.groups[id.Group(e.one)]
 	case e.operation == "create" && r.ResourceKind != "":
-		r.ResourceID, r.ResourceName = asText(e.answer, "id"), sent
+		r.ResourceID, r.ResourceName = asText(e.answer, "id"), personName(e.body)
 		for _, ev := range e.events {
 			if ev.Action == "user.created" || ev.Action == "user.joined" || ev.Action == "group.created" {
 				r.ResourceID = ev.TargetID
@@ -319,18 +342,52 @@ func (e *exchange) saidBulk(failed bool) string {
 	return said
 }
 
+// texts gives the strings of a JSON document that are values, without decoding it.
+func texts(document string, each func(string)) {
+	for {
+		at := strings.IndexByte(document, '"')
+		if at < 0 {
+			return
+		}
+		document = document[at:]
+		end := 1
+		for end < len(document) && document[end] != '"' {
+			if document[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(document) {
+			return
+		}
+		literal := document[:end+1]
+		document = document[end+1:]
+		if rest := strings.TrimLeft(document, " \t\r\n"); strings.HasPrefix(rest, ":") {
+			continue
+		}
+		value := literal[1:end]
+		if strings.IndexByte(value, '\\') >= 0 && json.Unmarshal([]byte(literal), &value) != nil {
+			continue
+		}
+		each(value)
+	}
+}
+
 // search gathers what the request may be looked for by.
 func (e *exchange) search(r *directory.Request) string {
 	words := []string{r.ResourceName, r.ResourceID, r.Operation, e.filter}
 	size := 0
+	keep := func(v string) {
+		if v != masked && !strings.HasPrefix(v, "urn:") && size < 2000 {
+			size += len(v)
+			words = append(words, clip(v, 200))
+		}
+	}
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
 		case string:
-			if v != masked && !strings.HasPrefix(v, "urn:") && size < 2000 {
-				size += len(v)
-				words = append(words, clip(v, 200))
-			}
+			keep(v)
 		case []any:
 			for _, x := range v {
 				walk(x)
@@ -341,7 +398,11 @@ func (e *exchange) search(r *directory.Request) string {
 			}
 		}
 	}
-	walk(map[string]any(e.body))
+	if e.body != nil {
+		walk(map[string]any(e.body))
+	} else {
+		texts(e.shownBody, keep)
+	}
 	for _, f := range r.Effects {
 		if size += len(f.Said); size < 3000 {
 			words = append(words, f.Said)

@@ -50,8 +50,8 @@ type DB struct {
 	versions *versionWatch
 	// newcomers are pushes that wait to share a statement.
 	newcomers newcomers
-	posted   chan struct{}
-	totals   totals
+	posted    chan struct{}
+	totals    totals
 }
 
 // binding is what a transaction is bound to.
