@@ -96,7 +96,6 @@ func (c *Console) organization(r chi.Router) {
 	r.Get("/directories", c.view("directories", "Directories", c.directories))
 	c.mountRequests(r)
 	c.mountTokens(r)
-	c.mountLocal(r)
 	c.mountDrift(r)
 	r.Get("/connections", c.view("connections", "Connections", c.connections))
 	c.mountSAML(r)
