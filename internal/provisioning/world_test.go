@@ -55,7 +55,13 @@ func newWorld(t testing.TB, kind storetest.Kind) *world {
 		for _, org := range []id.Organization{"northwind", "fieldserv"} {
 			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: org, Name: strings.ToUpper(string(org[:1])) + string(org[1:])})
 			for _, d := range []struct{ id, dialect, key string }{
-				{"entra", "entra", directory.KeyExternalID}, {"okta", "okta", directory.KeyUserName}, {"plain", "rfc", directory.KeyExternalID},
+				{"entra", "entra", directory.KeyExternalID},
+				{"okta", "okta", directory.KeyUserName},
+				{"plain", "rfc", directory.KeyExternalID},
+				{"onelogin", "onelogin", directory.KeyUserName},
+				{"google", "google", directory.KeyUserName},
+				{"jumpcloud", "jumpcloud", directory.KeyUserName},
+				{"ping", "ping", directory.KeyUserName},
 			} {
 				tx.PutDeclaredDirectory(store.DeclaredDirectory{Organization: org, ID: id.Directory(d.id), Name: d.id + " of " + string(org), Dialect: d.dialect, Key: d.key})
 				tx.PutDeclaredToken(store.DeclaredToken{Organization: org, Directory: id.Directory(d.id), ID: "main", Hash: db.Keys.Hash(token(string(org), d.id)), Prefix: "token"})
