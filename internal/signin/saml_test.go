@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
@@ -45,6 +44,10 @@ func eachSAML(t *testing.T, test func(t *testing.T, w *samlWorld)) {
 	each(t, func(t *testing.T, w *world) {
 		s := &samlWorld{w, &samltest.IdP{EntityID: "https://idp.example/entity", Signer: samltest.RSA(t, 0, w.clock.Now()), Now: w.clock.Now()}}
 		s.declare(s.document(s.idp.Signer), nil)
+		for _, org := range []id.Organization{northwind, southwind} {
+			_, err := w.db.EnsureSAMLKeys(w.ctx, org, "saml") // as the first reader of our metadata does
+			w.must(err)
+		}
 		test(t, s)
 	})
 }
@@ -280,13 +283,17 @@ func TestSAML_143_AnotherBrowserCannotLand(t *testing.T) {
 	})
 }
 
-// node is a second one on the same store, behind the same address.
-func (w *samlWorld) node() http.Handler {
-	m := mux{http.NewServeMux()}
-	(&signin.SignIn{
+// service is a second node on the same store, behind the same address.
+func (w *samlWorld) service() *signin.SignIn {
+	return &signin.SignIn{
 		DB: w.db, URL: w.app.URL, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Guard: netguard.New(netguard.Policy{AllowPrivate: true}),
 		From: func(*http.Request) (string, string) { return "192.0.2.1", "request-1" },
-	}).Mount(m)
+	}
+}
+
+func (w *samlWorld) node() http.Handler {
+	m := mux{http.NewServeMux()}
+	w.service().Mount(m)
 	return m
 }
 
@@ -410,64 +417,5 @@ func TestSAML_AForcedSignInIsAskedForAndProved(t *testing.T) {
 				t.Errorf("%s: %d %s", request, a.status, a.doc.Find("main").Text())
 			}
 		}
-	})
-}
-
-func TestSAML_163_MetadataFromAnAddress(t *testing.T) {
-	eachSAML(t, func(t *testing.T, w *samlWorld) {
-		old, next, stranger := w.idp.Signer, samltest.RSA(t, 1, w.clock.Now()), samltest.RSA(t, 2, w.clock.Now())
-		var mu sync.Mutex
-		body, fetched := w.document(old), 0
-		publish := func(document string) {
-			mu.Lock()
-			defer mu.Unlock()
-			body = document
-		}
-		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			fetched++
-			if body == "" {
-				rw.WriteHeader(http.StatusBadGateway)
-				return
-			}
-			_, _ = rw.Write([]byte(body))
-		}))
-		t.Cleanup(server.Close)
-		w.declare(server.URL, nil)
-		changed := func() (events []audit.Event) {
-			for _, e := range w.events() {
-				if e.Action == "connection.metadata-changed" {
-					events = append(events, e)
-				}
-			}
-			return events
-		}
-		w.mustSignInBy(nil)
-		w.mustSignInBy(nil)
-		if fetched != 1 {
-			t.Errorf("fetched %d times", fetched)
-		}
-		// A key that comes beside the old one is a rollover.
-		w.clock.Advance(25 * time.Hour)
-		publish(w.document(old, next))
-		w.mustSignInBy(func(r *samltest.Response) { r.Signer = next })
-		if e := changed(); len(e) != 1 || e[0].Outcome == audit.Refused {
-			t.Errorf("a rollover: %+v", e)
-		}
-		// One in place of the others waits, and is told once.
-		publish(w.document(stranger))
-		for range 2 {
-			w.clock.Advance(25 * time.Hour)
-			w.mustSignInBy(nil)
-			w.refuses(signin.CodeToken, func() answer { return w.signInBy(func(r *samltest.Response) { r.Signer = stranger }) })
-		}
-		if e := changed(); len(e) != 2 || e[0].Outcome != audit.Refused || e[0].Code != "metadata-waits" {
-			t.Errorf("another's key: %+v", e)
-		}
-		// An address that answers nothing locks nobody out.
-		publish("")
-		w.clock.Advance(25 * time.Hour)
-		w.mustSignInBy(nil)
 	})
 }
