@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -209,6 +212,38 @@ func TestBrake_AnUndoneDeactivationIsNoAttribute(t *testing.T) {
 		c.active(people[2], false)
 		if w.account(people[2]).HasAccess() {
 			t.Error("what was undone once outlives the directory's own word")
+		}
+	})
+}
+
+// Who looks after provisioning gets a letter when the brake takes hold, once.
+func TestBrake_AdministratorsAreTold(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.must(w.db.System().Write(context.Background(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredPermission(store.DeclaredPermission{Permission: access.Permission{ID: access.ConnectionsManage}})
+			tx.PutDeclaredRole(store.DeclaredRole{Role: access.Role{ID: "wirer", Name: "Wirer", Permissions: []id.Permission{access.ConnectionsManage}}})
+			tx.Bump(context.Background(), "configuration")
+			return nil
+		}))
+		wirer := w.signedIn("wirer@northwind.example", "w")
+		w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Give(ctx, admin, store.Grant{User: id.User(wirer), Role: "wirer", Resource: "northwind"})
+			return err
+		}))
+		c, people, _ := w.braked()
+		c.active(people[5], false)
+		var letters []outbox.Delivery
+		w.read("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
+			letters, err = tx.Deliveries(ctx, outbox.Mail, "", 100)
+			return err
+		})
+		if len(letters) != 1 || letters[0].Destination != "wirer@northwind.example" {
+			t.Fatalf("got %+v", letters)
+		}
+		m, err := w.db.Letter(letters[0])
+		if err != nil || !strings.Contains(m.Subject, "plain of northwind took 4 people away") || !strings.Contains(m.Text, publicURL+"/o/northwind/directories/plain/wave") {
+			t.Errorf("%v: %s\n%s", err, m.Subject, m.Text)
 		}
 	})
 }

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/notification"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
@@ -160,7 +163,14 @@ func (p *Push) departs(ctx context.Context, kind string, user id.User, left left
 	if err != nil {
 		return err
 	}
-	return p.tx.setFlag(ctx, self, brakeFlag(p.Directory.ID), sentence)
+	if err := p.tx.setFlag(ctx, self, brakeFlag(p.Directory.ID), sentence); err != nil {
+		return err
+	}
+	root, _, _ := strings.Cut(p.Base, "/scim/")
+	_, err = p.tx.NotifyHolders(ctx, notification.Directories, mail.Letter{Template: mail.BrakeWave, Data: map[string]any{
+		"Directory": p.Directory.Name, "Count": w.Departed, "Link": root + "/o/" + string(p.tx.Organization) + "/directories/" + string(p.Directory.ID) + "/wave",
+	}})
+	return err
 }
 
 func brakeFlag(dir id.Directory) string { return "brake/" + string(dir) }
