@@ -45,6 +45,16 @@ type Provider struct {
 	Header http.Header // sent with every request, such as the bearer token
 }
 
+// Folders are the folders of testdata: one for each identity provider whose conversations are known.
+func Folders() []string {
+	var out []string
+	entries, _ := files.ReadDir("testdata") // it is embedded
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
 // Play plays every conversation of a folder of testdata, each against a provider of its own.
 func Play(t *testing.T, folder string, provider func(t *testing.T) Provider) {
 	t.Helper()
