@@ -45,6 +45,7 @@ type world struct {
 	other   *idp // southwind's
 	app     *httptest.Server
 	browser *http.Client
+	ip      string // where the browser is
 }
 
 type mux struct{ *http.ServeMux }
@@ -61,7 +62,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 func newWorld(t *testing.T, kind storetest.Kind) *world {
 	t.Helper()
 	clock := storetest.NewClock()
-	w := &world{t: t, ctx: context.Background(), clock: clock, db: storetest.Open(t, kind, storetest.WithClock(clock))}
+	w := &world{t: t, ctx: context.Background(), clock: clock, ip: "192.0.2.1", db: storetest.Open(t, kind, storetest.WithClock(clock))}
 	w.idp, w.other = newIDP(t, clock.Now), newIDP(t, clock.Now)
 	m := mux{http.NewServeMux()}
 	w.app = httptest.NewServer(m)
@@ -72,7 +73,7 @@ func newWorld(t *testing.T, kind storetest.Kind) *world {
 	(&signin.SignIn{
 		DB: w.db, URL: w.app.URL, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Guard: netguard.New(netguard.Policy{AllowPrivate: true}),
-		From:  func(*http.Request) (string, string) { return "192.0.2.1", "request-1" },
+		From:  func(*http.Request) (string, string) { return w.ip, "request-1" },
 	}).Mount(m)
 	w.browser = newBrowser()
 	w.must(w.db.System().Write(w.ctx, func(tx *store.SystemTx) error {
