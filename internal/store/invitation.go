@@ -521,7 +521,18 @@ func (tx *Tx) RevokeInvitation(ctx context.Context, actor audit.Actor, invited i
 	if err != nil {
 		return err
 	}
-	if err := tx.noteGone(ctx, actor, "user_id", string(i.User), "invitation revoked"); err != nil {
+	const why = "invitation revoked"
+	all, _, err := tx.ListGrants(ctx, GrantFilter{User: i.User, Limit: 500})
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		g.Reason = why
+		if err := tx.recordGrant(ctx, actor, "grant.revoked", &g, nil); err != nil {
+			return err
+		}
+	}
+	if err := tx.noteLifted(ctx, actor, "user_id", string(i.User), why); err != nil {
 		return err
 	}
 	for _, table := range []string{"grants", "restrictions"} {
