@@ -109,7 +109,9 @@ type Facts struct {
 	// DomainAllowed: allowed_domains is empty or contains it.
 	DomainAllowed bool
 	// Taken: a live user of the organization holds the address, or a userName equal to it.
-	Taken    bool
+	Taken bool
+	// Invited: who holds it is somebody who was invited and has not accepted, so the person who comes is sent to the invitation.
+	Invited  bool
 	SeatFree bool
 }
 
@@ -229,6 +231,8 @@ func holding(p Person, f Facts) Code {
 		return CodeForeignDomain
 	case p.EmailVerified == No, p.EmailVerified == Unsaid && !f.DomainOwn:
 		return CodeUnverified
+	case f.Taken && f.Invited:
+		return CodePending
 	case f.Taken:
 		return CodeEmailTaken
 	}

@@ -310,7 +310,7 @@ func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p conne
 		f.DomainAllowed = len(self.Settings.AllowedDomains) == 0 ||
 			slices.ContainsFunc(self.Settings.AllowedDomains, func(d string) bool { return connection.Domain(d) == domain })
 	}
-	var taken, seated int64
+	var taken, invited, seated int64
 	err = tx.queryRow(ctx, `
 		select
 			(select count(*)
@@ -318,12 +318,16 @@ func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p conne
 				where organization = $1 and status <> 'deleted' and (email_key = $2 or user_name_key = $3)),
 			(select count(*)
 				from users
+				where organization = $1 and status = 'pending' and (email_key = $2 or user_name_key = $3)),
+			(select count(*)
+				from users
 				where organization = $1 and status = 'active' and seated)`,
-		tx.Organization, scim.Fold(p.Email), scim.UserNameKey(p.Email)).Scan(&taken, &seated)
+		tx.Organization, scim.Fold(p.Email), scim.UserNameKey(p.Email)).Scan(&taken, &invited, &seated)
 	if err != nil {
 		return fmt.Errorf("read who holds an address: %w", err)
 	}
 	f.Taken = p.Email != "" && taken > 0
+	f.Invited = invited == taken && invited > 0
 	f.SeatFree = self.SeatLimit == 0 || seated < self.SeatLimit
 	return nil
 }
