@@ -131,13 +131,13 @@ async function roundRobin(port, addresses) {
 
 /**
  * Starts an installation. kind is "sqlite" or "postgres"; nodes is how many share the store; environment is added to
- * that of every command.
+ * that of every command; host is how people reach it (browsers know passkeys for names alone).
  */
-export async function install({ kind = "sqlite", nodes = 1, environment = {} } = {}) {
+export async function install({ kind = "sqlite", nodes = 1, environment = {}, host = "127.0.0.1" } = {}) {
   const dir = mkdtempSync(path.join(tmpdir(), "vestibule-e2e-"));
   const store = await makeStore(kind, dir);
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  const url = `http://${host}:${port}`;
   const env = {
     ...secrets,
     HOME: dir,

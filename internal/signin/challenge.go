@@ -185,6 +185,7 @@ type factorView struct {
 	current      mfa.Kind
 	offer        []way // to enrol
 	connection   string
+	password     id.Organization // where a password will do; empty: nowhere
 	passkey      mfa.Ceremony
 	challenge    string
 	sent         bool
@@ -234,7 +235,7 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 	v := factorView{attempt: p.attempt.ID, person: p.proof.Name, again: p.proof.Again, enrolling: p.hints.Enrol != ""}
 	stuck := false
 	err := f.DB.Write(ctx, p.org, func(tx *store.Tx) error {
-		v.ways, v.offer, v.why, v.connection, stuck = nil, nil, nil, "", false
+		v.ways, v.offer, v.why, v.connection, v.password, stuck = nil, nil, nil, "", "", false
 		self, err := tx.Self(ctx)
 		if err != nil {
 			return err
@@ -262,6 +263,19 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 				v.connection = c.Name
 			} else if err != nil && fault.KindOf(err) != fault.NotFound {
 				return err
+			}
+		}
+		if p.proof.Again {
+			hash, _, err := tx.PasswordOf(ctx, p.proof.User)
+			if err != nil {
+				return err
+			}
+			facts, _, err := tx.LocalFacts(ctx, p.proof.User)
+			if err != nil {
+				return err
+			}
+			if hash != "" && connection.Local(connection.Password, facts) == "" {
+				v.password = p.org
 			}
 		}
 		for _, k := range mfa.Kinds {
@@ -310,7 +324,7 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 		f.fail(w, r, p.at(), err)
 		return
 	}
-	if stuck || len(v.ways) == 0 && len(v.offer) == 0 && v.connection == "" {
+	if stuck || len(v.ways) == 0 && len(v.offer) == 0 && v.connection == "" && v.password == "" {
 		f.fail(w, r, stop{attempt: p.attempt.ID, organization: p.org, name: v.organization, connection: p.proof.Connection},
 			refuse(CodeNoFactor, strings.Join(v.why, " ")))
 		return
