@@ -123,6 +123,9 @@ func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.H
 	return u.String(), nil
 }
 
+// maxHint is how long an ID token may be to go into a logout's address later.
+const maxHint = 6 << 10
+
 // maxCallback bounds the query of a callback; codes of a few kilobytes exist (Entra).
 const maxCallback = 16 << 10
 
@@ -336,6 +339,9 @@ func (f *flow) judgeAnswer(
 		seen.saw(c, "userinfo", userinfo)
 	}
 	who := arrive(c, token, userinfo)
+	if c.Settings.UpstreamLogout && m.endSession != "" && len(t.id) <= maxHint {
+		who.hint = t.id
+	}
 	seen.grouped(c, who, token, userinfo)
 	if hints.Forced() && who.authTime.Before(attempt.Created) {
 		// The provider's clock was allowed to be behind; the session's time must prove the same to whoever asks it.

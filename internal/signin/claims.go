@@ -27,6 +27,7 @@ type arrival struct {
 	acr        string
 	amr        []string
 	sid        string
+	hint       string // the ID token, where our logout will name it to the provider
 	groups     []string
 	grouped    bool // the group claim is there and complete
 }

@@ -40,6 +40,7 @@ type proof struct {
 	AuthTime   time.Time     `json:"auth_time,omitzero"`
 	Until      time.Time     `json:"until,omitzero"` // the upstream provider's own session ends then
 	SID        string        `json:"sid,omitempty"`
+	Hint       string        `json:"hint,omitempty"` // the provider's ID token, where our logout will name it there
 	// Again says that a person who is signed in must prove it anew before anything else; Session is the one they hold.
 	Again   bool       `json:"again,omitempty"`
 	Session id.Session `json:"session,omitempty"`
@@ -94,6 +95,12 @@ func (f *flow) pass(
 	}
 	if err := tx.StartSession(ctx, started); err != nil {
 		return landing{}, err
+	}
+	switch {
+	case p.Hint != "":
+		tx.KeepUpstreamToken(ctx, started.ID, f.DB.Keys.Seal(hintPlace(tx.Organization, p.Connection), []byte(p.Hint)))
+	case p.Session != "":
+		tx.CarryUpstreamToken(ctx, p.Session, started.ID)
 	}
 	if attempt.Organization != tx.Organization {
 		tx.HomeAttempt(ctx, attempt.ID, attempt.Browser)
@@ -216,7 +223,7 @@ func (f *flow) open(attempt id.Attempt, sealed string) (proof, error) {
 func upstreamProof(c connection.Connection, who arrival, finding connection.Finding) proof {
 	p := proof{
 		User: finding.User, Name: either(who.name, who.person.Email, who.person.Subject), Connection: c.ID, Identity: finding.Identity,
-		How: finding.How, ACR: who.acr, AMR: []string{mfa.Federation}, AuthTime: who.authTime, Until: who.until, SID: who.sid,
+		How: finding.How, ACR: who.acr, AMR: []string{mfa.Federation}, AuthTime: who.authTime, Until: who.until, SID: who.sid, Hint: who.hint,
 	}
 	if !c.Settings.TrustAMR {
 		if mfa.Own(p.ACR) {

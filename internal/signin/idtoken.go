@@ -45,6 +45,7 @@ type expected struct {
 	// maxAge in seconds, or nil; since is the moment a forced authentication must not be older than, or zero.
 	maxAge *int64
 	since  time.Time
+	types  []string // of the header; nil: that of an ID token
 	// passed is told of each check that holds.
 	passed func(...connection.CheckName)
 	// keys gives the provider's keys of one kid, or all of them for "".
@@ -109,8 +110,12 @@ func verifySignature(ctx context.Context, token string, want expected) (payload 
 		}
 	}
 	// RFC 8725 section 3.11: a logout token or an access token is signed by the same key and is not an ID token.
-	if typ, there := header["typ"]; there && !strings.EqualFold(fmt.Sprint(typ), "JWT") {
-		return nil, "", errors.New("the token's typ is not that of an ID token")
+	types := want.types
+	if types == nil {
+		types = []string{"JWT"}
+	}
+	if typ, there := header["typ"]; there && !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(fmt.Sprint(typ), t) }) {
+		return nil, "", errors.New("the token's typ is not the one it must have here")
 	}
 	algorithm = header.text("alg")
 	if !slices.Contains(want.algorithms, algorithm) {

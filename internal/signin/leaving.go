@@ -59,7 +59,7 @@ func (f *flow) depart(w http.ResponseWriter, r *http.Request) {
 	case connection.SAML:
 		to, form, away, err = f.askSAMLLogout(ctx, way.Connection, who)
 	default:
-		err = errNoLogout
+		to, away, err = f.askOpenIDLogout(ctx, way.Connection, leaving)
 	}
 	if err == nil {
 		away.Organization, away.Connection = at.organization, at.connection

@@ -21,6 +21,9 @@
 //	     metadata
 //	GET  /sso/{organization}/{connection}/      takes whom our logout has signed out to the provider's
 //	     leave
+//	GET  .../left                               whom an OpenID Provider's logout sends back
+//	GET  .../jwks                               our public keys towards an OpenID Provider
+//	POST .../backchannel-logout                 an OpenID Provider's demand to end sessions, from server to server
 //	GET, POST .../slo                           a SAML provider's demand to end sessions, or its answer to ours
 //	GET  /signin/no-access                      tells who has no access at all where they are and whom to ask
 //	POST /signin/no-access                      keeps their note for the administrators
@@ -98,11 +101,14 @@ func (s *SignIn) Mount(r Router) {
 		{http.MethodGet, "/sso/{organization}/{connection}/sent", f.sent},
 		{http.MethodPost, "/sso/{organization}/{connection}/sent", f.enterSent},
 		{http.MethodGet, "/sso/{organization}/{connection}/leave", f.depart},
+		{http.MethodGet, "/sso/{organization}/{connection}/left", f.left},
+		{http.MethodGet, "/sso/{organization}/{connection}/jwks", f.clientKeySet},
 	} {
 		r.Method(route.method, route.pattern, page.Headers(f.sameOrigin(route.serve)))
 	}
 	// The provider's page posts here, so what stops forms of other sites must not stand before it. It gives nobody a session.
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/acs", page.Headers(http.HandlerFunc(f.acs)))
+	r.Method(http.MethodPost, "/sso/{organization}/{connection}/backchannel-logout", page.Headers(http.HandlerFunc(f.backChannel)))
 	r.Method(http.MethodGet, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
 }

@@ -61,6 +61,7 @@ type metadata struct {
 	token         string
 	userinfo      string
 	keys          string
+	endSession    string // RP-Initiated Logout 1.0; empty: it takes none
 	authMethods   []string
 	// saysIssuer: the provider puts iss into its authorization responses (RFC 9207), so one without it is another's.
 	saysIssuer bool
@@ -77,7 +78,7 @@ func (u *upstream) parseMetadata(raw []byte, issuer string) (metadata, error) {
 	}
 	m := metadata{
 		authorization: d.text("authorization_endpoint"), token: d.text("token_endpoint"),
-		userinfo: d.text("userinfo_endpoint"), keys: d.text("jwks_uri"),
+		userinfo: d.text("userinfo_endpoint"), keys: d.text("jwks_uri"), endSession: d.text("end_session_endpoint"),
 	}
 	m.authMethods, _ = d.texts("token_endpoint_auth_methods_supported")
 	m.saysIssuer, _ = d["authorization_response_iss_parameter_supported"].(bool)
@@ -86,7 +87,7 @@ func (u *upstream) parseMetadata(raw []byte, issuer string) (metadata, error) {
 			return m, fmt.Errorf("the discovery document has no %s", name)
 		}
 	}
-	for _, address := range []string{m.authorization, m.token, m.userinfo, m.keys} {
+	for _, address := range []string{m.authorization, m.token, m.userinfo, m.keys, m.endSession} {
 		if address == "" {
 			continue
 		}
@@ -313,6 +314,12 @@ func (u *upstream) exchange(ctx context.Context, c connection.Connection, m meta
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}, "code_verifier": {verifier},
 	}
 	method := authMethod(c.Settings.AuthMethod, m.authMethods)
+	if method == connection.PrivateKey {
+		secret = nil // one proof, or the provider refuses both (RFC 6749 section 2.3)
+		if err := u.prove(ctx, c, form); err != nil {
+			return tokens{}, err
+		}
+	}
 	if secret == nil || method == connection.SecretPost {
 		form.Set("client_id", c.Settings.ClientID)
 	}
