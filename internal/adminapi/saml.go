@@ -15,8 +15,8 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
-// ofConnection is a call about one connection.
-type ofConnection struct {
+// OfConnection is a call about one connection.
+type OfConnection struct {
 	Of
 	Connection id.Connection `path:"connection" doc:"The connection's id"`
 }
@@ -55,7 +55,7 @@ type SAMLKey struct {
 }
 
 type decideMetadata struct {
-	ofConnection
+	OfConnection
 	Body struct {
 		Fingerprint string `json:"fingerprint" doc:"Of the pending document, as it was looked at" maxLength:"100"`
 		Reason      string `json:"reason,omitempty" maxLength:"500" doc:"Kept in the audit log"`
@@ -63,14 +63,14 @@ type decideMetadata struct {
 }
 
 type makeKey struct {
-	ofConnection
+	OfConnection
 	Body struct {
 		Purpose string `json:"purpose" enum:"signing,encryption"`
 	}
 }
 
 type ofKey struct {
-	ofConnection
+	OfConnection
 	Key string `path:"key" doc:"The key's id"`
 }
 
@@ -118,7 +118,7 @@ func (a *API) samlMetadata(api huma.API) {
 	handle(a, api, huma.Operation{
 		OperationID: "get-connection-metadata", Method: http.MethodGet, Path: path,
 		Summary: "What a SAML connection knows of its identity provider, and what waits to be approved",
-	}, func(ctx context.Context, in *ofConnection) (out *one[SAMLMetadata], err error) {
+	}, func(ctx context.Context, in *OfConnection) (out *one[SAMLMetadata], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
 			c, err := samlConnection(ctx, tx, in.Connection)
 			if err != nil {
@@ -159,7 +159,7 @@ func (a *API) samlMetadata(api huma.API) {
 	handle(a, api, huma.Operation{
 		OperationID: "refresh-connection-metadata", Method: http.MethodPost, Path: path + "/refresh", DefaultStatus: http.StatusNoContent,
 		Summary: "Ask the identity provider's metadata address now",
-	}, func(ctx context.Context, in *ofConnection) (*Nothing, error) {
+	}, func(ctx context.Context, in *OfConnection) (*Nothing, error) {
 		return &Nothing{}, a.Metadata(ctx, in.Organization, in.Connection)
 	})
 }
@@ -168,7 +168,7 @@ func (a *API) samlKeys(api huma.API) {
 	const path = "/organizations/{organization}/connections/{connection}/keys"
 	handle(a, api, huma.Operation{
 		OperationID: "list-connection-keys", Method: http.MethodGet, Path: path, Summary: "Our own keys towards a SAML identity provider",
-	}, func(ctx context.Context, in *ofConnection) (out *List[SAMLKey], err error) {
+	}, func(ctx context.Context, in *OfConnection) (out *List[SAMLKey], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
 			c, err := samlConnection(ctx, tx, in.Connection)
 			if err != nil {
