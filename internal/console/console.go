@@ -36,6 +36,8 @@ type Console struct {
 	Reports *page.Reports
 	// Mail says what becomes of letters.
 	Mail *mail.Mailer
+	// CheckDomain asks a claimed domain's zone for its proof.
+	CheckDomain CheckDomain
 	// Provisioning runs requests in a directory's place.
 	Provisioning Provisioning
 	// Metadata asks a SAML provider for its metadata out of turn.
@@ -96,8 +98,9 @@ func (c *Console) organization(r chi.Router) {
 	r.Get("/directories", c.view("directories", "Directories", c.directories))
 	c.mountRequests(r)
 	c.mountTokens(r)
+	c.mountLocal(r)
 	c.mountDrift(r)
-	r.Get("/connections", c.view("connections", "Connections", c.connections))
+	c.mountConnections(r)
 	c.mountSAML(r)
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))

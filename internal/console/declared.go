@@ -12,7 +12,6 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/application"
-	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
@@ -241,51 +240,6 @@ func (c *Console) directories(v *visit, tx *store.Tx) (templ.Component, error) {
 	}
 	list, err := directoryLines(v, tx)
 	return directoriesPage(directories{v.frame, list}), err
-}
-
-// connectionCard is a way to sign in, with what an administrator of the provider has to enter there.
-type connectionCard struct {
-	connection.Connection
-	DirectoryName       string
-	Callback            string
-	Metadata, ACS       string
-	LoginLink           string
-	Algorithms, Scopes  string
-	Domains             []string
-	MetadataIsDocument  bool
-	JustInTime, Enabled bool
-}
-
-type connections struct {
-	*frame
-	Connections []connectionCard
-}
-
-func (c *Console) connections(v *visit, tx *store.Tx) (templ.Component, error) {
-	if err := v.setsUp(); err != nil {
-		return nil, err
-	}
-	list, err := tx.Connections(v.ctx)
-	if err != nil {
-		return nil, err
-	}
-	l := connections{frame: v.frame}
-	for _, of := range list {
-		base := c.URL + "/sso/" + url.PathEscape(string(v.organization.ID)) + "/" + url.PathEscape(string(of.ID))
-		card := connectionCard{
-			Connection: of, Callback: base + "/callback", Metadata: base + "/metadata", ACS: base + "/acs",
-			Scopes: strings.Join(of.Settings.Scopes, " "), Algorithms: strings.Join(of.Settings.SigningAlgorithms(), ", "),
-			Domains: of.Settings.Domains, JustInTime: of.Settings.JustInTime(), Enabled: !of.Settings.Disabled,
-			MetadataIsDocument: strings.HasPrefix(strings.TrimSpace(of.Settings.Metadata), "<"),
-		}
-		if of.Directory != "" {
-			if card.DirectoryName, err = tx.DirectoryName(v.ctx, of.Directory); err != nil {
-				return nil, err
-			}
-		}
-		l.Connections = append(l.Connections, card)
-	}
-	return connectionsPage(l), nil
 }
 
 type applications struct {

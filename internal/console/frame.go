@@ -95,6 +95,8 @@ func (f *frame) navigation() []block {
 	if v.everywhere(access.ConnectionsManage) {
 		setup = append(setup, link{"directories", "directories", "Directories", "sync", 0},
 			link{"connections", "connections", "Connections", "link", 0},
+			link{"domains", "domains", "Domains", "globe", 0},
+			link{"rules", "rules", "Sign-in rules", "key", 0},
 			link{"applications", "applications", "Applications", "grid", 0},
 			link{"webhooks", "webhooks", "Webhooks", "arrow", 0})
 	}
