@@ -33,6 +33,8 @@ type API struct {
 	DB   *store.DB
 	Log  *slog.Logger
 	From func(*http.Request) (ip, request string) // where a request comes from, and its id in the log
+	// CheckDomain asks a claimed domain's zone for its proof.
+	CheckDomain func(ctx context.Context, actor audit.Actor, org id.Organization, domain string) (store.DomainClaim, error)
 	// Metadata asks a SAML provider for its metadata out of turn.
 	Metadata func(ctx context.Context, org id.Organization, c id.Connection) error
 	URL  string                                   // the public base URL, for the links of invitations
@@ -58,7 +60,7 @@ func (a *API) Mount(r chi.Router) {
 		api := humachi.New(r, config)
 		api.UseMiddleware(a.authenticate)
 		for _, register := range []func(huma.API){
-			a.organizations, a.directories, a.drift, a.samlMetadata, a.samlKeys, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.events,
+			a.organizations, a.directories, a.drift, a.connections, a.domains, a.samlMetadata, a.samlKeys, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.local, a.events,
 		} {
 			register(api)
 		}

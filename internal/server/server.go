@@ -121,13 +121,14 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	in := &signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}
 	in.Mount(r)
 	worker.Every("saml-metadata", time.Hour, in.RefreshMetadata)
-	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Metadata: in.AskMetadata, Mail: mailer}).Mount(r)
+	worker.Every("domains", time.Hour, in.CheckDomains)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Metadata: in.AskMetadata, Mail: mailer, CheckDomain: in.CheckDomain}).Mount(r)
 	r.Handle("/scim/*", pushed)
 	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {
 		api := chi.NewRouter()
 		api.Use(middleware.GetHead)
-		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, Metadata: in.AskMetadata, URL: o.URL, Mail: mailer}).Mount(api)
+		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, Metadata: in.AskMetadata, CheckDomain: in.CheckDomain, URL: o.URL, Mail: mailer}).Mount(api)
 		return api
 	}))
 	mountUnserved(r, o.Log)
