@@ -159,7 +159,7 @@ func (rt *ResourceType) Misfit(a Attributes) (path, why string) {
 			case attr.Returned == ReturnedNever:
 				return path, "what is never returned is not kept"
 			}
-			if _, err := w.attribute(attr, v, schema.ID+":"); err != nil {
+			if _, err := w.attribute(attr, v, &place{name: schema.ID, element: -1}); err != nil {
 				return path, err.Detail
 			}
 			for _, e := range each(v, nil) {
@@ -188,7 +188,7 @@ func (rt *ResourceType) Refit(a Attributes) Attributes {
 			if attr == nil || attr.Mutability == ReadOnly {
 				continue
 			}
-			if c, err := w.attribute(attr, v, ""); err == nil && c != nil {
+			if c, err := w.attribute(attr, v, nil); err == nil && c != nil {
 				data[name] = c
 			}
 		}

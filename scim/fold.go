@@ -70,6 +70,82 @@ func Folded(rt *ResourceType, a Attributes) Attributes {
 	return out
 }
 
+// EncodeFolded is EncodeJSON of Folded, without the copy between and without what the server adds: id and meta.
+func (rt *ResourceType) EncodeFolded(a Attributes) []byte {
+	e := encoder{}
+	e.b.Grow(usualSize)
+	e.b.WriteByte('{')
+	e.fold(rt, foldedFirst, a)
+	e.fold(rt, rt.Schema.Attributes, a)
+	for _, x := range rt.Extensions {
+		if m, ok := a[x.Schema.ID].(map[string]any); ok {
+			before := e.b.Len()
+			e.name(x.Schema.ID)
+			e.b.WriteByte('{')
+			if !e.fold(rt, x.Schema.Attributes, m) {
+				e.b.Truncate(before)
+				continue
+			}
+			e.b.WriteByte('}')
+		}
+	}
+	e.b.WriteByte('}')
+	return e.b.Bytes()
+}
+
+var foldedFirst = []*Attribute{schemasAttribute, externalIDAttribute}
+
+// fold writes the attributes of an object as a filter sees them, and tells whether there were any.
+func (e *encoder) fold(rt *ResourceType, attributes []*Attribute, m map[string]any) (any bool) {
+	for _, a := range attributes {
+		v := m[a.Name]
+		if v == nil || a.Returned == ReturnedNever {
+			continue
+		}
+		before := e.b.Len()
+		e.name(a.Name)
+		if !e.foldValue(rt, a, v) {
+			e.b.Truncate(before)
+			continue
+		}
+		any = true
+	}
+	return any
+}
+
+// foldValue writes what foldObject makes of a value, or answers false where a filter sees none.
+func (e *encoder) foldValue(rt *ResourceType, a *Attribute, v any) bool {
+	switch v := v.(type) {
+	case []any:
+		e.b.WriteByte('[')
+		some := false
+		for _, x := range v {
+			before := e.b.Len()
+			if some {
+				e.b.WriteByte(',')
+			}
+			if !e.foldValue(rt, a, x) {
+				e.b.Truncate(before)
+				continue
+			}
+			some = true
+		}
+		e.b.WriteByte(']')
+		return some
+	case map[string]any:
+		e.b.WriteByte('{')
+		some := e.fold(rt, a.Sub, v)
+		e.b.WriteByte('}')
+		return some
+	}
+	folded := foldValue(rt, a, v)
+	if folded == nil {
+		return false
+	}
+	e.one(a, folded)
+	return true
+}
+
 func foldObject(rt *ResourceType, attributes []*Attribute, m, out map[string]any) map[string]any {
 	for _, a := range attributes {
 		if a.Returned == ReturnedNever {

@@ -292,7 +292,7 @@ func (p *patchParser) seed(a *Attribute, x ast.Expression) map[string]any {
 		if x.Operator != ast.EQ || x.CompareValue == nil || s == nil || s.MultiValued || s.Mutability == ReadOnly {
 			return nil
 		}
-		v, err := p.value(s, x.CompareValue, s.Name)
+		v, err := p.value(s, x.CompareValue, &place{name: s.Name, element: -1})
 		if err != nil || v == nil {
 			return nil
 		}
@@ -304,20 +304,21 @@ func (p *patchParser) seed(a *Attribute, x ast.Expression) map[string]any {
 // convert reads the value of an add or replace.
 func (p *patchParser) convert(o *operation, value any) (any, *Error) {
 	a := o.path.Attribute
-	prefix := ""
+	var in *place
 	if o.path.Extension != nil {
-		prefix = o.path.Extension.ID + ":"
+		in = &place{name: o.path.Extension.ID, element: -1}
 	}
+	where := &place{in: in, name: a.Name, element: -1}
 	switch {
 	case o.path.Sub != nil:
-		return p.attribute(o.path.Sub, value, prefix+a.Name+".")
+		return p.attribute(o.path.Sub, value, where)
 	case o.filter == nil:
-		return p.attribute(a, value, prefix)
+		return p.attribute(a, value, in)
 	}
 	if list, ok := value.([]any); ok && len(list) == 1 {
 		value = list[0]
 	}
-	return p.value(a, value, prefix+a.Name)
+	return p.value(a, value, where)
 }
 
 // removed reads the value of a remove without a filter, which RFC 7644 section 3.5.2.2 does not
@@ -335,7 +336,7 @@ func (p *patchParser) removed(path Path, value any) (any, *Error) {
 	if len(list) == 0 {
 		return nil, badRequest(InvalidValue, "A remove from %s with an empty list removes nothing; leave the value out to remove all.", path)
 	}
-	v, err := p.attribute(path.Attribute, list, "")
+	v, err := p.attribute(path.Attribute, list, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -378,7 +379,7 @@ func (p *patchParser) rows(o operation, value any) *Error {
 		if s, ok := value.(string); ok && s == "" && o.filter == nil {
 			return badRequest(InvalidValue, "%s must be a list.", a.Name)
 		}
-		v, err := p.attribute(a, value, "")
+		v, err := p.attribute(a, value, nil)
 		if err != nil {
 			return err
 		}

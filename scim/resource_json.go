@@ -139,7 +139,8 @@ func (d *decoder) value(depth int) (any, *Error) {
 func (d *decoder) object(depth int) (any, *Error) {
 	d.pos++
 	out := map[string]any{}
-	var names []string
+	var few [16]string
+	names := few[:0]
 	var lowered map[string]bool // instead of names once there are many
 	for {
 		d.space()
@@ -153,29 +154,28 @@ func (d *decoder) object(depth int) (any, *Error) {
 		if d.data[d.pos] != '"' {
 			return nil, d.fail("a name is missing")
 		}
-		name, err := d.text()
+		name, err := d.name()
 		if err != nil {
 			return nil, err
 		}
 		// RFC 7643 section 2.1: names are case-insensitive, so userName and USERNAME are one name
 		// twice, and readers that pick different ones could be played against each other.
-		key := lower(name)
-		twice := lowered[key]
+		twice := lowered != nil && lowered[lower(name)]
 		for _, n := range names {
-			twice = twice || n == key
+			twice = twice || sameName(n, name)
 		}
 		if twice {
 			return nil, d.fail("the name %q stands twice", clip(name))
 		}
 		switch {
 		case lowered != nil:
-			lowered[key] = true
-		case len(names) < 16:
-			names = append(names, key)
+			lowered[lower(name)] = true
+		case len(names) < len(few):
+			names = append(names, name)
 		default:
-			lowered = map[string]bool{key: true}
+			lowered = map[string]bool{lower(name): true}
 			for _, n := range names {
-				lowered[n] = true
+				lowered[lower(n)] = true
 			}
 			names = nil
 		}
@@ -222,6 +222,40 @@ func (d *decoder) list(depth int) (any, *Error) {
 		if d.data[d.pos-1] == ']' {
 			return out, nil
 		}
+	}
+}
+
+// name reads the name of a member. Those of the standard's schemas are not made anew for each document.
+func (d *decoder) name() (string, *Error) {
+	rest := d.data[d.pos+1:]
+	if end := bytes.IndexByte(rest, '"'); end >= 0 {
+		if s, ok := wellKnown[string(rest[:end])]; ok {
+			d.pos += end + 2
+			return s, nil
+		}
+	}
+	return d.text()
+}
+
+// wellKnown are the names that most documents are made of.
+var wellKnown = map[string]string{}
+
+// init and not a value, since the schemas are read by the decoder themselves.
+func init() {
+	var add func(attributes []*Attribute)
+	add = func(attributes []*Attribute) {
+		for _, a := range attributes {
+			wellKnown[a.Name] = a.Name
+			add(a.Sub)
+		}
+	}
+	add(commonAttributes)
+	for _, s := range []*Schema{User(), Group(), EnterpriseUser()} {
+		wellKnown[s.ID] = s.ID
+		add(s.Attributes)
+	}
+	for _, s := range []string{"Operations", "op", "path"} {
+		wellKnown[s] = s
 	}
 }
 
@@ -350,8 +384,9 @@ func clip(s string) string {
 // resource type lacks.
 func (rt *ResourceType) EncodeJSON(a Attributes) []byte {
 	e := encoder{}
+	e.b.Grow(usualSize)
 	e.b.WriteByte('{')
-	e.attributes([]*Attribute{schemasAttribute, idAttribute, externalIDAttribute}, a)
+	e.attributes(firstAttributes, a)
 	e.attributes(rt.Schema.Attributes, a)
 	for _, x := range rt.Extensions {
 		if m, ok := a[x.Schema.ID].(map[string]any); ok && !empty(m) {
@@ -359,10 +394,18 @@ func (rt *ResourceType) EncodeJSON(a Attributes) []byte {
 			e.object(x.Schema.Attributes, m)
 		}
 	}
-	e.attributes([]*Attribute{metaAttribute}, a)
+	e.attributes(lastAttributes, a)
 	e.b.WriteByte('}')
 	return e.b.Bytes()
 }
+
+// usualSize holds most resources.
+const usualSize = 1536
+
+var (
+	firstAttributes = []*Attribute{schemasAttribute, idAttribute, externalIDAttribute}
+	lastAttributes  = []*Attribute{metaAttribute}
+)
 
 type encoder struct{ b bytes.Buffer }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -242,14 +243,14 @@ func (w *writer) read(raw Attributes) (Attributes, *Error) {
 		}
 	}
 	attributes := append([]*Attribute{externalIDAttribute}, w.rt.Schema.Attributes...)
-	out, err := w.object(attributes, core, "")
+	out, err := w.object(attributes, core, nil)
 	if err != nil {
 		return nil, err
 	}
 	for _, x := range w.rt.Extensions {
 		data, ok := extensions[x.Schema]
 		if ok {
-			m, err := w.object(x.Schema.Attributes, data, x.Schema.ID+":")
+			m, err := w.object(x.Schema.Attributes, data, &place{name: x.Schema.ID, element: -1})
 			if err != nil {
 				return nil, err
 			}
@@ -313,21 +314,47 @@ func legacy(urn string) bool {
 	return false
 }
 
-// object converts the attributes of an object. prefix is how error texts call it.
-func (w *writer) object(attributes []*Attribute, raw map[string]any, prefix string) (map[string]any, *Error) {
+// place is where a value stands, for error texts: nil is the resource itself. It is put into words only where there is an error.
+type place struct {
+	in      *place
+	name    string // of an attribute, or an extension's URN
+	element int    // of a list, or -1
+}
+
+func (p *place) String() string {
+	s := p.in.inside() + p.name
+	if p.element >= 0 {
+		s += "[" + strconv.Itoa(p.element) + "]"
+	}
+	return s
+}
+
+// inside is what stands before the name of something in the place.
+func (p *place) inside() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.in == nil && strings.Contains(p.name, ":"):
+		return p.name + ":"
+	}
+	return p.String() + "."
+}
+
+// object converts the attributes of an object, which stands in a place.
+func (w *writer) object(attributes []*Attribute, raw map[string]any, in *place) (map[string]any, *Error) {
 	out := make(map[string]any, len(raw))
 	for name, v := range raw {
 		a := find(attributes, name)
 		if a == nil {
 			if !w.forgive(IgnoreUnknown) {
-				return nil, badRequest(InvalidSyntax, "%s has no attribute %q.", w.rt.Name, clip(prefix+name))
+				return nil, badRequest(InvalidSyntax, "%s has no attribute %q.", w.rt.Name, clip(in.inside()+name))
 			}
 			continue
 		}
 		if a.Mutability == ReadOnly {
 			continue
 		}
-		c, err := w.attribute(a, v, prefix)
+		c, err := w.attribute(a, v, in)
 		if err != nil {
 			return nil, err
 		}
@@ -337,7 +364,7 @@ func (w *writer) object(attributes []*Attribute, raw map[string]any, prefix stri
 	}
 	for _, a := range attributes {
 		if a.Required && a.Mutability != ReadOnly && !w.partial && missing(out[a.Name]) {
-			return nil, badRequest(InvalidValue, "%s%s is required.", prefix, a.Name)
+			return nil, badRequest(InvalidValue, "%s%s is required.", in.inside(), a.Name)
 		}
 		if a.Returned == ReturnedNever {
 			delete(out, a.Name) // checked, and now forgotten
@@ -355,8 +382,8 @@ func missing(v any) bool {
 }
 
 // attribute converts the value of one attribute. It gives nil for no value (RFC 7643 section 2.5).
-func (w *writer) attribute(a *Attribute, v any, prefix string) (any, *Error) {
-	where := prefix + a.Name
+func (w *writer) attribute(a *Attribute, v any, in *place) (any, *Error) {
+	where := place{in: in, name: a.Name, element: -1}
 	list, isList := v.([]any)
 	if !a.MultiValued {
 		if isList {
@@ -364,11 +391,11 @@ func (w *writer) attribute(a *Attribute, v any, prefix string) (any, *Error) {
 				return nil, nil
 			}
 			if len(list) > 1 || !w.forgive(LooseComplex) {
-				return nil, badRequest(InvalidValue, "%s has one value, not a list.", where)
+				return nil, badRequest(InvalidValue, "%s has one value, not a list.", where.String())
 			}
 			v = list[0]
 		}
-		return w.value(a, v, where)
+		return w.value(a, v, &where)
 	}
 	if v == nil {
 		return nil, nil
@@ -379,13 +406,13 @@ func (w *writer) attribute(a *Attribute, v any, prefix string) (any, *Error) {
 		}
 		// A PATCH may add one value without a list around it: RFC 7644 section 3.5.2.1 gives no form.
 		if !w.partial && !w.forgive(LooseComplex) {
-			return nil, badRequest(InvalidValue, "%s must be a list.", where)
+			return nil, badRequest(InvalidValue, "%s must be a list.", where.String())
 		}
 		list = []any{v}
 	}
 	var out []any
 	for i, x := range list {
-		c, err := w.element(a, x, fmt.Sprintf("%s[%d]", where, i))
+		c, err := w.element(a, x, &place{in: in, name: a.Name, element: i})
 		if err != nil {
 			return nil, err
 		}
@@ -394,7 +421,7 @@ func (w *writer) attribute(a *Attribute, v any, prefix string) (any, *Error) {
 		}
 	}
 	if out = unite(a, out, nil); primaries(out) > 1 {
-		return nil, badRequest(InvalidValue, "%s has more than one primary value.", where)
+		return nil, badRequest(InvalidValue, "%s has more than one primary value.", where.String())
 	}
 	if out == nil {
 		return nil, nil
@@ -403,7 +430,7 @@ func (w *writer) attribute(a *Attribute, v any, prefix string) (any, *Error) {
 }
 
 // element converts one element of a list. It is whole even in a PATCH.
-func (w *writer) element(a *Attribute, v any, where string) (any, *Error) {
+func (w *writer) element(a *Attribute, v any, where *place) (any, *Error) {
 	partial := w.partial
 	w.partial = false
 	defer func() { w.partial = partial }()
@@ -428,14 +455,14 @@ func (w *writer) element(a *Attribute, v any, where string) (any, *Error) {
 }
 
 // value converts a single value.
-func (w *writer) value(a *Attribute, v any, where string) (any, *Error) {
-	wrong := func() *Error { return badRequest(InvalidValue, "%s must be a %s.", where, a.Type) }
+func (w *writer) value(a *Attribute, v any, where *place) (any, *Error) {
+	wrong := func() *Error { return badRequest(InvalidValue, "%s must be a %s.", where.String(), a.Type) }
 	if v == nil {
 		return nil, nil
 	}
 	s, isText := v.(string)
 	if isText && strings.Contains(s, "\x00") {
-		return nil, badRequest(InvalidValue, "%s holds the character NUL.", where)
+		return nil, badRequest(InvalidValue, "%s holds the character NUL.", where.String())
 	}
 	// An empty boolean is no boolean: what is meant by it decides whether a person may sign in.
 	if isText && s == "" && !a.Required && a.Type != TypeBoolean && w.forgive(EmptyClears) {
@@ -448,9 +475,9 @@ func (w *writer) value(a *Attribute, v any, where string) (any, *Error) {
 		}
 		m, ok := v.(map[string]any)
 		if !ok {
-			return nil, badRequest(InvalidValue, "%s must be an object.", where)
+			return nil, badRequest(InvalidValue, "%s must be an object.", where.String())
 		}
-		out, err := w.object(a.Sub, m, where+".")
+		out, err := w.object(a.Sub, m, where)
 		if err != nil || len(out) == 0 {
 			return nil, err
 		}
@@ -469,7 +496,7 @@ func (w *writer) value(a *Attribute, v any, where string) (any, *Error) {
 		return v, nil
 	case TypeInteger:
 		if _, ok := v.(int64); !ok {
-			return nil, badRequest(InvalidValue, "%s must be an integer, without fraction or exponent.", where)
+			return nil, badRequest(InvalidValue, "%s must be an integer, without fraction or exponent.", where.String())
 		}
 		return v, nil
 	case TypeDecimal:
@@ -485,15 +512,15 @@ func (w *writer) value(a *Attribute, v any, where string) (any, *Error) {
 	switch a.Type {
 	case TypeDateTime:
 		if _, ok := parseDateTime(s); !ok {
-			return nil, badRequest(InvalidValue, "%s must be a dateTime such as 2026-01-31T09:30:00Z.", where)
+			return nil, badRequest(InvalidValue, "%s must be a dateTime such as 2026-01-31T09:30:00Z.", where.String())
 		}
 	case TypeBinary:
 		if !base64Text(s) {
-			return nil, badRequest(InvalidValue, "%s must be base64.", where)
+			return nil, badRequest(InvalidValue, "%s must be base64.", where.String())
 		}
 	}
 	if a.Required && strings.TrimSpace(s) == "" {
-		return nil, badRequest(InvalidValue, "%s is required and may not be blank.", where)
+		return nil, badRequest(InvalidValue, "%s is required and may not be blank.", where.String())
 	}
 	return s, nil
 }
@@ -515,6 +542,9 @@ func base64Text(s string) bool {
 // type and value are (RFC 7643 section 2.4); the later one then adds to the earlier. Others are the
 // same when they are equal as a whole.
 func unite(a *Attribute, add, list []any) []any {
+	if len(list) == 0 && len(add) == 1 {
+		return add
+	}
 	index := map[string]int{}
 	for i, x := range list {
 		index[identity(a, x)] = i

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -116,6 +117,7 @@ func (w *newcomers) leave(who pushing) {
 
 // leadNewcomers stores what waits, the leader's own push among it. It waits for nobody: the next batch is what comes meanwhile.
 func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
+	runtime.Gosched() // whoever is about to come may come first, which costs nothing where nobody is
 	all := db.newcomers.take(who)
 	defer func() {
 		for _, n := range all {

@@ -379,10 +379,7 @@ func (p *Push) insertEmails(user id.User, emails []any) {
 
 // folded is what a filter looks at besides the columns.
 func (p *Push) folded(rt *scim.ResourceType, a scim.Attributes) string {
-	f := scim.Folded(rt, a)
-	delete(f, "id")
-	delete(f, "meta")
-	return string(rt.EncodeJSON(f))
+	return string(rt.EncodeFolded(a))
 }
 
 // join puts a record under a user who is there already. From here on the record speaks for the user.
