@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // What is asserted of the server stands in testdata/assertions.txt, one id a line; what follows in assertion_*_test.go is a
@@ -66,6 +69,36 @@ func TestAssertions_AreAllTested(t *testing.T) {
 	}
 	if diff := cmp.Diff(listed, tested); diff != "" || len(listed) != 208 {
 		t.Errorf("%d assertions; listed -, tested +:\n%s", len(listed), diff)
+	}
+}
+
+// What the dialects change of the assertions stands in docs/standards.md: each deviation with the assertions it touches and
+// exactly the dialects that have it.
+func TestAssertions_WhatDialectsChangeIsWritten(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/standards.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, has := map[string]string{}, map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| ([A-Z0-9, -]+) \\| `([a-z-]+)` \\| ([a-z, ]+) \\| .+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		for id := range strings.SplitSeq(row[1], ", ") {
+			if !strings.Contains(assertionList, "\n"+id+"\t") {
+				t.Errorf("%s: there is no assertion %s", row[2], id)
+			}
+		}
+		written[row[2]] = row[3]
+	}
+	for _, d := range scim.Dialects {
+		for _, a := range d.Allowances {
+			if has[string(a.Deviation)] != "" {
+				has[string(a.Deviation)] += ", "
+			}
+			has[string(a.Deviation)] += d.Name
+		}
+	}
+	if diff := cmp.Diff(written, has); diff != "" {
+		t.Errorf("written -, of the tables +:\n%s", diff)
 	}
 }
 
