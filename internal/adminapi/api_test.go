@@ -1,6 +1,7 @@
 package adminapi_test
 
 import (
+	"context"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -78,6 +79,12 @@ func begin(t *testing.T, db *store.DB) *caller {
 	(&adminapi.API{
 		DB: db, Log: slog.New(slog.DiscardHandler),
 		From: func(*http.Request) (string, string) { return "192.0.2.7", "request-1" },
+		Metadata: func(ctx context.Context, org id.Organization, c id.Connection) error {
+			return db.Read(ctx, org, func(tx *store.Tx) error {
+				_, err := tx.ManagedConnection(ctx, c)
+				return err
+			})
+		},
 	}).Mount(r)
 	c.handler = r
 	c.dana = c.person("northwind", "dana")
@@ -569,18 +576,24 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 		restriction := c.want(201, "POST", northwind+"/restrictions", `{"user":"`+string(c.dana)+`","actions":["update"]}`)["id"].(string)
 		mapping := c.want(201, "POST", northwind+"/group-roles", `{"group":"night-shift","role":"auditor"}`)["id"].(string)
 		invited := c.want(201, "POST", northwind+"/invitations", `{"email":"new@northwind.example"}`)["id"].(string)
+		c.want(201, "POST", northwind+"/connections", `{"id":"theirs","protocol":"oidc","name":"Theirs","issuer":"https://idp.example","client_id":"x"}`)
+		c.want(201, "POST", northwind+"/domains", `{"domain":"northwind.example"}`)
 		before := c.want(200, "GET", northwind+"/users/"+string(c.dana)+"/access", "")
 		fill := strings.NewReplacer(
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
-			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited,
+			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited, "{connection}", "theirs", "{key}", "k1",
+			"{domain}", "northwind.example",
 		)
 		bodies := map[string]string{
-			"give-role":        `{"user":"` + string(c.dana) + `","role":"viewer"}`,
-			"restrict":         `{"user":"` + string(c.dana) + `","actions":["read"]}`,
-			"map-group":        `{"group":"night-shift","role":"viewer"}`,
-			"switch-access":    `{"custom":true}`,
-			"invite":           `{"email":"new@fieldserv.example"}`,
-			"resolve-conflict": `{"decision":"keep"}`,
+			"give-role":         `{"user":"` + string(c.dana) + `","role":"viewer"}`,
+			"restrict":          `{"user":"` + string(c.dana) + `","actions":["read"]}`,
+			"map-group":         `{"group":"night-shift","role":"viewer"}`,
+			"switch-access":     `{"custom":true}`,
+			"invite":            `{"email":"new@fieldserv.example"}`,
+			"resolve-conflict":  `{"decision":"keep"}`,
+			"make-connection":   `{"id":"corp","protocol":"oidc","name":"Corporate","issuer":"https://idp.example","client_id":"x"}`,
+			"change-connection": `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
+			"claim-domain":      `{"domain":"fieldserv.example"}`,
 		}
 		asked := 0
 		for name, op := range c.operations() {
@@ -600,9 +613,9 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			}
 			code, got, _ := c.call(method, strings.Replace(target, "{organization}", "fieldserv", 1), body)
 			switch {
-			case operation == "invite":
+			case operation == "invite" || operation == "make-connection" || operation == "claim-domain":
 				if code != 201 {
-					t.Errorf("%s: an invitation is nobody else's: got %d %v", name, code, got)
+					t.Errorf("%s: it is nobody else's: got %d %v", name, code, got)
 				}
 			case operation == "give-role" || operation == "restrict":
 				// The user is named in the body, so it is a wrong field rather than a missing page.

@@ -328,7 +328,10 @@ func (a *API) domains(api huma.API) {
 		OperationID: "check-domain", Method: http.MethodPost, Path: path + "/check", DefaultStatus: http.StatusOK,
 		Summary: "Look for the record of a domain now",
 	}, func(ctx context.Context, in *ofDomain) (*one[Domain], error) {
-		if err := a.read(ctx, in.Organization, func(*store.Tx) error { return nil }); err != nil {
+		if err := a.read(ctx, in.Organization, func(tx *store.Tx) error {
+			_, err := tx.DomainClaim(ctx, in.Domain)
+			return err
+		}); err != nil {
 			return nil, err
 		}
 		if a.CheckDomain == nil {
