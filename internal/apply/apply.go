@@ -51,6 +51,9 @@ func (d *Declaration) Run(ctx context.Context, db *store.DB, o Options) (*Plan, 
 		if plan, err = d.plan(db.Keys, current, o.Prune); err != nil {
 			return err
 		}
+		if plan.Waits, err = waiting(ctx, tx, &d.want); err != nil {
+			return err
+		}
 		return d.write(ctx, tx, plan)
 	})
 	return plan, err
@@ -62,7 +65,10 @@ func (d *Declaration) compare(ctx context.Context, db *store.DB, o Options) (pla
 		if err != nil {
 			return err
 		}
-		plan, err = d.plan(db.Keys, current, o.Prune)
+		if plan, err = d.plan(db.Keys, current, o.Prune); err != nil {
+			return err
+		}
+		plan.Waits, err = waiting(ctx, tx, &d.want)
 		return err
 	})
 	return plan, err

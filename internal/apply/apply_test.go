@@ -314,7 +314,6 @@ func TestRun_Refusals(t *testing.T) {
 		"duplicate id":            {[]string{"id: task-manager", "id: viewer"}, nil, "roles[2].id: it is declared already at"},
 		"messages without secret": {[]string{"enforce_sso: false", "enforce_sso: false\n    messages: {url: https://sms.example/send}"}, nil, "organizations[0].messages.secret: a secret is wanted"},
 		"messages in the clear":   {[]string{"enforce_sso: false", "enforce_sso: false\n    messages: {url: http://sms.example/send}"}, nil, "organizations[0].messages.url: \"http://sms.example/send\" is not an https address"},
-		"enforce sso":             {[]string{"enforce_sso: false", "enforce_sso: true"}, nil, "organizations[0].enforce_sso: it is not served yet"},
 		"duration":                {[]string{"lifetime: 12h", "lifetime: 12 hours"}, nil, `session.lifetime: "12 hours" is not a duration such as`},
 		"idle beyond lifetime":    {[]string{"idle: 2h", "idle: 13h"}, nil, "session.idle: a session cannot lie idle longer"},
 		"date":                    {[]string{"expires: 2030-01-01}", "expires: soon}"}, nil, `tokens[0].expires: "soon" is neither a day`},

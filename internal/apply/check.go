@@ -145,6 +145,7 @@ func (c *checker) resource(object, field string, org id.Organization, r id.Resou
 }
 
 func (c *checker) checkOrganization(o store.DeclaredOrganization) {
+	c.checkEnforced(o)
 	k := key(organizationKind, o.ID, "")
 	for i, r := range o.Settings.AvailableRoles {
 		if r != access.Every {

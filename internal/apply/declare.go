@@ -159,17 +159,6 @@ func (d *Declaration) organization(o fileOrganization) {
 	if o.SeatLimit < 0 || o.SeatLimit == 0 && o.At.has("seat_limit") {
 		d.problems.at(o.At, "seat_limit", "at least one seat; leave the field out for no limit")
 	}
-	for _, refused := range []struct {
-		set   bool
-		field string
-		why   string
-	}{
-		{o.EnforceSSO, "enforce_sso", "it is not served yet: there is no other way to sign in that it could close"},
-	} {
-		if refused.set {
-			d.problems.at(o.At, refused.field, "%s; leave it false", refused.why)
-		}
-	}
 	session := store.SessionSettings{LifetimeSeconds: inSeconds(o.Session.Lifetime), IdleSeconds: inSeconds(o.Session.Idle)}
 	if session.Idle() > session.Lifetime() {
 		d.problems.at(o.At, "session.idle", "a session cannot lie idle longer (%s) than it lives (%s)",
@@ -182,8 +171,12 @@ func (d *Declaration) organization(o fileOrganization) {
 			Session:        session, AvailableRoles: o.AvailableRoles, DefaultRoles: defaultRoles(o.DefaultRoles),
 			DefaultProviderRoles: o.DefaultProviderRoles, InvitationSeconds: inSeconds(o.InvitationLifetime),
 			Successor: d.address(o.At, "successor", o.Successor), RequireMFA: o.RequireMFA, Messages: d.messages(o),
+			EnforceSSO: o.EnforceSSO, LocalSignIn: d.localSignIn(o),
 		},
 	})
+	for _, x := range o.SSOExceptions {
+		d.ssoException(o.ID, x)
+	}
 	for _, r := range o.Resources {
 		d.resource(o.ID, "", r)
 	}

@@ -43,30 +43,41 @@ type fileRole struct {
 
 type fileOrganization struct {
 	At                   place
-	ID                   id.Organization  `yaml:"id,required"`
-	Name                 string           `yaml:"name"`
-	SeatLimit            int64            `yaml:"seat_limit"`
-	AllowedDomains       []string         `yaml:"allowed_domains"`
-	RequireMFA           bool             `yaml:"require_mfa"`
-	EnforceSSO           bool             `yaml:"enforce_sso"`
-	Session              fileSession      `yaml:"session"`
-	AvailableRoles       []id.Role        `yaml:"available_roles"`
-	DefaultRoles         []fileRoleAt     `yaml:"default_roles"`
-	DefaultProviderRoles []id.Role        `yaml:"default_provider_roles"`
-	InvitationLifetime   duration         `yaml:"invitation_lifetime"`
-	Messages             fileMessages     `yaml:"messages"`
-	Successor            string           `yaml:"successor"` // the address of who is promoted when a directory takes the last owner
-	Resources            []fileResource   `yaml:"resources"`
-	Groups               []fileGroup      `yaml:"groups"`
-	GroupRoles           []fileGroupRole  `yaml:"group_roles"`
-	Directories          []fileDirectory  `yaml:"directories"`
-	Connections          []fileConnection `yaml:"connections"`
+	ID                   id.Organization     `yaml:"id,required"`
+	Name                 string              `yaml:"name"`
+	SeatLimit            int64               `yaml:"seat_limit"`
+	AllowedDomains       []string            `yaml:"allowed_domains"`
+	RequireMFA           bool                `yaml:"require_mfa"`
+	EnforceSSO           bool                `yaml:"enforce_sso"`
+	LocalSignIn          []connection.Method `yaml:"local_sign_in"`
+	SSOExceptions        []fileSSOException  `yaml:"sso_exceptions"`
+	Session              fileSession         `yaml:"session"`
+	AvailableRoles       []id.Role           `yaml:"available_roles"`
+	DefaultRoles         []fileRoleAt        `yaml:"default_roles"`
+	DefaultProviderRoles []id.Role           `yaml:"default_provider_roles"`
+	InvitationLifetime   duration            `yaml:"invitation_lifetime"`
+	Messages             fileMessages        `yaml:"messages"`
+	Successor            string              `yaml:"successor"` // the address of who is promoted when a directory takes the last owner
+	Resources            []fileResource      `yaml:"resources"`
+	Groups               []fileGroup         `yaml:"groups"`
+	GroupRoles           []fileGroupRole     `yaml:"group_roles"`
+	Directories          []fileDirectory     `yaml:"directories"`
+	Connections          []fileConnection    `yaml:"connections"`
 }
 
 // fileMessages says who carries codes to telephones.
 type fileMessages struct {
 	URL    string `yaml:"url"`
 	Secret secret `yaml:"secret"`
+}
+
+// fileSSOException lets one address in without the provider although single sign-on is demanded.
+type fileSSOException struct {
+	At      place
+	Address string `yaml:"address,required"`
+	Kind    string `yaml:"kind,required"`
+	Expires moment `yaml:"expires,required"`
+	Reason  string `yaml:"reason"`
 }
 
 type fileSession struct {

@@ -33,6 +33,7 @@ const (
 	domainKind
 	groupKind
 	groupRoleKind
+	exceptionKind
 	relationshipKind
 	applicationKind
 )
@@ -51,6 +52,7 @@ var kinds = [...]struct{ name, noun string }{
 	domainKind:       {"domain", "domain"},
 	groupKind:        {"group", "group"},
 	groupRoleKind:    {"group role", "mapping"},
+	exceptionKind:    {"sign-on exception", "sso-exception"},
 	relationshipKind: {"provider relationship", "relationship"},
 	applicationKind:  {"application", "application"},
 }
@@ -213,6 +215,9 @@ func objects(d *store.Declared) []object {
 			field{name: "group", value: g.Group}, field{name: "directory", value: string(g.Directory)},
 			field{name: "role", value: string(g.Role)}, field{name: "resource", value: string(g.Resource)})
 	}
+	for _, e := range d.Exceptions {
+		out = append(out, exceptionObject(e))
+	}
 	for _, r := range d.Relationships {
 		add(relationshipKind, "", relationshipKey(r), relationshipKey(r),
 			queued(r, (*store.SystemTx).PutDeclaredRelationship), queued(r, (*store.SystemTx).DropDeclaredRelationship),
@@ -258,6 +263,8 @@ func organizationFields(o store.DeclaredOrganization) []field {
 		{name: "default_provider_roles", value: list(s.DefaultProviderRoles, ", ")},
 		{name: "invitation_lifetime", value: showDuration(s.InvitationLifetime())},
 		{name: "successor", value: s.Successor},
+		{name: "enforce_sso", value: strconv.FormatBool(s.EnforceSSO)},
+		{name: "local_sign_in", value: showLocal(s.LocalSignIn)},
 		{name: "require_mfa", value: map[bool]string{true: "true"}[s.RequireMFA]},
 		{name: "messages.url", value: s.Messages.URL},
 		{name: "messages.secret", value: s.Messages.Secret, secret: true},

@@ -34,6 +34,7 @@ type Change struct {
 type Plan struct {
 	Changes  []Change
 	Unserved []string
+	Waits    []string // what is declared and begins later by itself
 }
 
 // Empty says that the store is as the files declare.
@@ -139,6 +140,9 @@ func (p *Plan) Print(w io.Writer) {
 				_, _ = fmt.Fprintf(w, "    %s\n", f)
 			}
 		}
+	}
+	for _, late := range p.Waits {
+		_, _ = fmt.Fprintf(w, "declared, not in force yet: %s\n", late)
 	}
 	for _, u := range p.Unserved {
 		_, _ = fmt.Fprintf(w, "declared, not served yet: %s\n", u)

@@ -222,7 +222,7 @@ func (h *house) as(org id.Organization, name string) *browser {
 	return b
 }
 
-const operatorPassword = "correct horse battery staple"
+const operatorPassword = "three herons left early"
 
 // operator is a browser in which the operator has signed in, by the one-time link.
 func (h *house) operator() *browser {

@@ -31,6 +31,7 @@ type Declared struct {
 	Clients       []DeclaredClient
 	Connections   []connection.Connection
 	Domains       []DeclaredDomain
+	Exceptions    []DeclaredException
 	Relationships []DeclaredRelationship
 	Applications  []application.Application
 }
@@ -126,7 +127,7 @@ func (tx *SystemTx) Declared(ctx context.Context) (*Declared, error) {
 	d := &Declared{}
 	for _, read := range []func(context.Context, *Declared) error{
 		tx.declaredCatalogue, tx.declaredOrganizations, tx.declaredGroups, tx.declaredDirectories, tx.declaredConnections,
-		tx.declaredRelationships,
+		tx.declaredRelationships, tx.declaredExceptions,
 	} {
 		if err := read(ctx, d); err != nil {
 			return nil, err

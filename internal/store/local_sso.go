@@ -267,13 +267,13 @@ func CheckException(e SSOException, now time.Time) error {
 	switch {
 	case e.Expires.IsZero():
 		f.WithField("expires", "Say when the exception ends; none is for ever.")
-	case !e.Expires.After(now) && e.Source != "file":
+	case !e.Expires.After(now) && e.Source != fromFile:
 		// A file stays as it is while time goes on: what is over in it lets nobody in, and is no error.
 		f.WithField("expires", "This lies in the past.")
 	case e.Expires.Sub(now) > ExceptionLongest:
 		f.WithField("expires", "An exception ends within a year; it can be renewed.")
 	}
-	if r := strings.TrimSpace(e.Reason); (r == "" && e.Source != "file") || len(r) > 400 {
+	if r := strings.TrimSpace(e.Reason); (r == "" && e.Source != fromFile) || len(r) > 400 {
 		f.WithField("reason", "Say why, in at most 400 characters: whoever reads the log next year wants to know.")
 	}
 	if len(f.Fields) > 0 {
@@ -284,22 +284,35 @@ func CheckException(e SSOException, now time.Time) error {
 
 // PutException names an exception, or renews the one of the same address.
 func (tx *Tx) PutException(ctx context.Context, e SSOException, actor audit.Actor) (SSOException, error) {
-	e.Address, e.Reason = strings.TrimSpace(e.Address), strings.TrimSpace(e.Reason)
-	if err := CheckException(e, tx.now); err != nil {
-		return e, err
-	}
-	list, err := tx.ssoExceptions(ctx, ` and address_key = $2`, scim.Fold(e.Address))
+	before, e, err := tx.keepException(ctx, e, actor)
 	if err != nil {
 		return e, err
 	}
 	action := "sso-exception.made"
-	before := map[string]any{}
+	if len(before) > 0 {
+		action = "sso-exception.changed"
+	}
+	tx.recordException(ctx, actor, action, e, before, exceptionSaid(e))
+	return e, nil
+}
+
+// keepException keeps one, and gives what was there before. The caller records the event.
+func (tx *Tx) keepException(ctx context.Context, e SSOException, actor audit.Actor) (map[string]any, SSOException, error) {
+	e.Address, e.Reason = strings.TrimSpace(e.Address), strings.TrimSpace(e.Reason)
+	if err := CheckException(e, tx.now); err != nil {
+		return nil, e, err
+	}
+	list, err := tx.ssoExceptions(ctx, ` and address_key = $2`, scim.Fold(e.Address))
+	if err != nil {
+		return nil, e, err
+	}
+	var before map[string]any
 	e.ID, e.Created, e.MadeBy = id.New[id.SSOException](), tx.now, actor.Name
 	if len(list) > 0 {
-		if list[0].Source == "file" && e.Source != "file" {
-			return e, fault.New(fault.Conflict, "The operator's file has named this address already. Change it there.").WithCode("declared")
+		if list[0].Source == fromFile && e.Source != fromFile {
+			return nil, e, fault.New(fault.Conflict, "The operator's file has named this address already. Change it there.").WithCode("declared")
 		}
-		action, e.ID, e.Created = "sso-exception.changed", list[0].ID, list[0].Created
+		e.ID, e.Created = list[0].ID, list[0].Created
 		before = exceptionSaid(list[0])
 	}
 	// A change of kind, or of an exception that was over, leaves no code behind.
@@ -313,8 +326,7 @@ func (tx *Tx) PutException(ctx context.Context, e SSOException, actor audit.Acto
 			kind = excluded.kind`,
 		tx.Organization, e.ID, e.Address, scim.Fold(e.Address), e.Kind, e.Reason, e.Source, e.MadeBy, micros(e.Created), micros(e.Expires),
 		micros(tx.now))
-	tx.recordException(ctx, actor, action, e, before, exceptionSaid(e))
-	return e, nil
+	return before, e, nil
 }
 
 func exceptionSaid(e SSOException) map[string]any {
@@ -338,13 +350,19 @@ func (tx *Tx) EndException(ctx context.Context, exception id.SSOException, actor
 		return SSOException{}, fault.New(fault.NotFound, "There is no such exception any more.")
 	}
 	e := list[0]
-	if e.Source == "file" && actor.Door != audit.Apply {
+	if e.Source == fromFile {
 		return e, fault.New(fault.Conflict, "The operator's file names this exception. Take it out there.").WithCode("declared")
 	}
+	tx.recordException(ctx, actor, "sso-exception.ended", e, exceptionSaid(e), nil)
+	return e, tx.dropException(ctx, e)
+}
+
+// dropException takes one away, with the sessions that came of it. The caller records the event.
+func (tx *Tx) dropException(ctx context.Context, e SSOException) error {
 	tx.queue(`
 		delete from sso_exceptions
 		where organization = $1
-			and id = $2`, tx.Organization, exception)
+			and id = $2`, tx.Organization, e.ID)
 	users, err := column[id.User](tx.query(ctx, `
 		select id
 		from users
@@ -352,7 +370,7 @@ func (tx *Tx) EndException(ctx context.Context, exception id.SSOException, actor
 			and (email_key = $2 or user_name_key = $3)
 			and status <> 'deleted'`, tx.Organization, scim.Fold(e.Address), scim.UserNameKey(e.Address)))
 	if err != nil {
-		return e, err
+		return err
 	}
 	for _, u := range users {
 		local, err := column[id.Session](tx.query(ctx, `
@@ -363,16 +381,15 @@ func (tx *Tx) EndException(ctx context.Context, exception id.SSOException, actor
 				and connection is null
 				and ended is null`, tx.Organization, u))
 		if err != nil {
-			return e, err
+			return err
 		}
 		for _, s := range local {
 			if _, err := tx.EndSession(ctx, s); err != nil {
-				return e, err
+				return err
 			}
 		}
 	}
-	tx.recordException(ctx, actor, "sso-exception.ended", e, exceptionSaid(e), nil)
-	return e, nil
+	return nil
 }
 
 // NewExceptionCode makes the break-glass code of an exception's holder, and voids an earlier one. Only the holder ever sees it: who
