@@ -48,7 +48,7 @@ export async function startApplication(issuer) {
           state,
           nonce,
         };
-        for (const name of ["login_hint", "organization", "connection", "prompt", "max_age"])
+        for (const name of ["login_hint", "organization", "connection", "prompt", "max_age", "acr_values"])
           if (url.searchParams.has(name)) parameters[name] = url.searchParams.get(name);
         response.writeHead(302, { location: openid.buildAuthorizationUrl(config, parameters).href });
         return response.end();

@@ -32,17 +32,20 @@ export async function person(browser, options = {}) {
   return { context, page, violations, close: () => context.close() };
 }
 
+// One for each page, for as long as the page lives: the end of a session would take the page's virtual authenticator with it.
+const sessions = new WeakMap();
+
 /** What axe finds on the page as it stands, a line each. */
 export async function axe(page) {
   // Evaluated through the debugging protocol, so the page's own policy stays as strict as it is.
-  const session = await page.context().newCDPSession(page);
+  const session = sessions.get(page) ?? (await page.context().newCDPSession(page));
+  sessions.set(page, session);
   await session.send("Runtime.evaluate", { expression: axeSource });
   const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
     expression: `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + " at " + v.nodes.map(n => n.target.join(" ")).join(", "))))`,
     awaitPromise: true,
     returnByValue: true,
   });
-  await session.detach();
   if (exceptionDetails) throw new Error(exceptionDetails.text);
   return JSON.parse(result.value);
 }

@@ -103,6 +103,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
 	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))
+	worker.Handle(outbox.SMS, job.Messages(o.DB, guard.Client()))
 	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed, Guard: guard})
 	metrics.watchLog(pushed.Lost)
 	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
