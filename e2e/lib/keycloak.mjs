@@ -1,0 +1,170 @@
+// Keycloak, as its distribution comes from Maven Central: one server, a realm for each who asks, as OpenID Provider and as SAML
+// identity provider. scripts/counterparts lays it down; KEYCLOAK_URL names one that runs already (administrator admin, admin).
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { password, people } from "./saml.mjs";
+import { freePort, until } from "./vestibule.mjs";
+
+const laid = path.resolve(import.meta.dirname, "../.counterparts/keycloak");
+
+/**
+ * Starts a server, or takes the running one. Gives its origin, at localhost, and admin(method, path, body), a call of its admin
+ * REST API below /admin.
+ */
+export async function startKeycloak() {
+  const started = process.env.KEYCLOAK_URL ? { origin: process.env.KEYCLOAK_URL, stop: async () => {} } : await launch();
+  let token = { until: 0 };
+  const bearer = async () => {
+    if (token.until < Date.now()) {
+      const answer = await fetch(`${started.origin}/realms/master/protocol/openid-connect/token`, {
+        method: "POST",
+        body: new URLSearchParams({ client_id: "admin-cli", grant_type: "password", username: "admin", password: "admin" }),
+      });
+      if (!answer.ok) throw new Error(`Keycloak's token: ${answer.status} ${await answer.text()}`);
+      const { access_token, expires_in } = await answer.json();
+      token = { access_token, until: Date.now() + (expires_in - 15) * 1000 };
+    }
+    return token.access_token;
+  };
+  const admin = async (method, where, body, type = "application/json") => {
+    const answer = await fetch(`${started.origin}/admin${where}`, {
+      method,
+      headers: { authorization: `Bearer ${await bearer()}`, ...(body === undefined ? {} : { "content-type": type }) },
+      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${where}: ${answer.status} ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  };
+  return { ...started, admin };
+}
+
+async function launch() {
+  if (!existsSync(path.join(laid, "bin/kc.sh"))) throw new Error("Keycloak is not laid down; run scripts/counterparts");
+  const dir = mkdtempSync(path.join(tmpdir(), "keycloak-"));
+  // Its data and what it builds for itself are its own; the rest is shared.
+  for (const entry of readdirSync(laid)) if (entry !== "data") cpSync(path.join(laid, entry), path.join(dir, entry), { recursive: true });
+  const port = await freePort();
+  const origin = `http://localhost:${port}`;
+  const server = spawn(
+    path.join(dir, "bin/kc.sh"),
+    ["start-dev", `--http-port=${port}`, `--http-management-port=${await freePort()}`, "--hostname-strict=false", "--features-disabled=organization"],
+    {
+      env: { ...process.env, KC_BOOTSTRAP_ADMIN_USERNAME: "admin", KC_BOOTSTRAP_ADMIN_PASSWORD: "admin", JAVA_OPTS_KC_HEAP: "-Xms64m -Xmx700m" },
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  let output = "";
+  for (const stream of [server.stdout, server.stderr]) stream.on("data", (chunk) => (output = (output + chunk).slice(-20_000)));
+  const stop = async () => {
+    if (server.exitCode === null) {
+      process.kill(-server.pid, "SIGKILL"); // the script and its Java
+      await new Promise((done) => server.once("exit", done));
+    }
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    await until(
+      "Keycloak",
+      async () => {
+        if (server.exitCode !== null) throw new Error(output);
+        return (await fetch(`${origin}/realms/master/protocol/saml/descriptor`)).ok;
+      },
+      300,
+    );
+  } catch (error) {
+    await stop();
+    throw new Error(`${error.message}\n${output}`);
+  }
+  return { origin, stop };
+}
+
+/** Makes a realm with everybody of lib/saml.mjs in it, and gives its name. */
+export async function makeRealm(keycloak) {
+  const realm = `corp-${randomBytes(4).toString("hex")}`;
+  await keycloak.admin("POST", "/realms", {
+    realm,
+    enabled: true,
+    sslRequired: "none",
+    registrationAllowed: false,
+    users: Object.entries(people).map(([username, p]) => ({
+      username,
+      enabled: true,
+      email: p.email,
+      emailVerified: true,
+      firstName: p.given,
+      lastName: p.family,
+      credentials: [{ type: "password", value: password(username), temporary: false }],
+    })),
+  });
+  return realm;
+}
+
+/** What a person does on Keycloak's pages. */
+export const pages = {
+  asks: async (page) => (await page.locator("#kc-login").count()) === 1,
+  async login(page, name, { again = false } = {}) {
+    if (!again || (await page.locator("#username").isVisible())) await page.locator("#username").fill(name);
+    await page.locator("#password").fill(password(name));
+    await page.locator("#kc-login").click();
+  },
+  async logout(page, origin, realm) {
+    await page.goto(`${origin}/realms/${realm}/protocol/openid-connect/logout`);
+    await page.locator("#kc-logout").click();
+    await page.getByText(/logged out/i).first().waitFor({ timeout: 20_000 });
+  },
+};
+
+/** Brings a realm's RSA signing keys to a phase of a rollover. */
+export async function keyPhase(keycloak, realm, n) {
+  const providers = await keycloak.admin("GET", `/realms/${realm}/components?type=org.keycloak.keys.KeyProvider`);
+  const next = providers.find((p) => p.name === "next");
+  const own = { name: "next", providerId: "rsa-generated", providerType: "org.keycloak.keys.KeyProvider" };
+  // Of several keys that are published the one of the highest priority signs.
+  if (n === 2) await keycloak.admin("POST", `/realms/${realm}/components`, { ...own, config: { priority: ["50"], enabled: ["true"], active: ["true"] } });
+  if (n === 3) await keycloak.admin("PUT", `/realms/${realm}/components/${next.id}`, { ...next, config: { ...next.config, priority: ["200"] } });
+  if (n === 4) await keycloak.admin("DELETE", `/realms/${realm}/components/${providers.find((p) => p.name === "rsa-generated").id}`);
+}
+
+/** A realm as SAML identity provider. attributes are those of its client for us, beside what our metadata says. */
+export async function startKeycloakSAML({ attributes = {} } = {}) {
+  const keycloak = await startKeycloak();
+  const realm = await makeRealm(keycloak);
+  const base = `${keycloak.origin}/realms/${realm}`;
+  let id;
+  return {
+    entityId: base,
+    metadataUrl: `${base}/protocol/saml/descriptor`,
+    async register(sp) {
+      // As its administrators do it: our metadata is imported.
+      const client = await keycloak.admin("POST", `/realms/${realm}/client-description-converter`, sp.metadata, "application/xml");
+      Object.assign(client, { frontchannelLogout: true });
+      Object.assign(client.attributes, { saml_name_id_format: "email", saml_force_name_id_format: "true", "saml.client.signature": "true", ...attributes });
+      client.protocolMappers = [
+        ["email", "email"],
+        ["firstName", "givenName"],
+        ["lastName", "sn"],
+      ].map(([attribute, name]) => ({
+        name,
+        protocol: "saml",
+        protocolMapper: "saml-user-property-mapper",
+        config: { "user.attribute": attribute, "attribute.name": name, "attribute.nameformat": "Basic" },
+      }));
+      if (id) await keycloak.admin("DELETE", `/realms/${realm}/clients/${id}`);
+      await keycloak.admin("POST", `/realms/${realm}/clients`, client);
+      [{ id }] = await keycloak.admin("GET", `/realms/${realm}/clients?clientId=${encodeURIComponent(sp.entityId)}`);
+    },
+    asks: pages.asks,
+    login: pages.login,
+    logout: (page) => pages.logout(page, keycloak.origin, realm),
+    phase: (n) => keyPhase(keycloak, realm, n),
+    async stop() {
+      await keycloak.admin("DELETE", `/realms/${realm}`).catch(() => {});
+      await keycloak.stop();
+    },
+  };
+}
