@@ -45,6 +45,7 @@ type world struct {
 	other   *idp // southwind's
 	app     *httptest.Server
 	browser *http.Client
+	service *signin.SignIn
 	ip      string // where the browser is
 }
 
@@ -70,11 +71,12 @@ func newWorld(t *testing.T, kind storetest.Kind) *world {
 		w.app.CloseClientConnections()
 		w.app.Close()
 	})
-	(&signin.SignIn{
+	w.service = &signin.SignIn{
 		DB: w.db, URL: w.app.URL, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Guard: netguard.New(netguard.Policy{AllowPrivate: true}),
 		From:  func(*http.Request) (string, string) { return w.ip, "request-1" },
-	}).Mount(m)
+	}
+	w.service.Mount(m)
 	w.browser = newBrowser()
 	w.must(w.db.System().Write(w.ctx, func(tx *store.SystemTx) error {
 		tx.PutDeclaredPermission(store.DeclaredPermission{Permission: access.Permission{ID: "assets.read", Name: "View assets"}})
