@@ -3,6 +3,7 @@ package provisioning_test
 import (
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,12 +18,12 @@ func TestStream_AGroupOfManyPagesIsWhole(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.plain()
 		inner := c.group("Inner")
-		group := c.fill(4500)
+		group := c.fill(5200)
 		c.patch(204, "/Groups/"+group, `{"op":"add","path":"members","value":[{"value":"`+inner+`"}]}`)
 		whole := c.do(200, "GET", "/Groups/"+group+"?attributes=members", "")
 		a := c.do(200, "GET", "/Groups/"+group, "", "Accept", "*/*")
 		members, want := a.values("members"), whole.values("members")
-		if len(members) != 4501 || !slices.Equal(members, want) || a.text("displayName") != "Everybody" || a.meta("resourceType") != "Group" {
+		if len(members) != 5201 || !slices.Equal(members, want) || a.text("displayName") != "Everybody" || a.meta("resourceType") != "Group" {
 			t.Errorf("got %d members, want %d", len(members), len(want))
 		}
 		if a.header.Get("ETag") == "" || a.header.Get("Content-Type") != "application/scim+json" {
@@ -33,6 +34,17 @@ func TestStream_AGroupOfManyPagesIsWhole(t *testing.T) {
 			t.Errorf("a group without members: %s", empty.raw)
 		}
 		c.do(404, "GET", "/Groups/nobody", "")
+
+		// A filter by a group of so many finds them all, and those in the groups in it. The first member is the inner group.
+		late := c.user("late")
+		c.patch(204, "/Groups/"+inner, `{"op":"add","path":"members","value":[{"value":"`+late+`"}]}`)
+		in := url.QueryEscape(`groups.value eq "` + group + `"`)
+		if a := c.do(200, "GET", "/Users?attributes=id&count=3&filter="+in, ""); a.number("totalResults") != 5201 || !slices.Equal(a.ids(), members[1:4]) {
+			t.Errorf("by group: %d, %v", a.number("totalResults"), a.ids())
+		}
+		if got := c.list("/Users", `groups[value eq "`+group+`"] and userName sw "late"`); !slices.Equal(got, []string{late}) {
+			t.Errorf("in a group in it: %v", got)
+		}
 	})
 }
 

@@ -54,6 +54,9 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 				and g.directory = $2`
 	}
 	if q.Filter != nil {
+		if err := f.look(ctx, q.Filter.Expr); err != nil {
+			return nil, err
+		}
 		from += "\n\t\t\t\tand (" + f.where(q.Filter.Expr) + ")"
 	}
 	page := &scim.Page{}

@@ -20,6 +20,8 @@ type filterSQL struct {
 	p    *Push
 	rt   *scim.ResourceType
 	args []any
+	// within is who is in the groups that the filter names, by look.
+	within map[string]*within
 }
 
 // arg adds an argument and gives its placeholder.
@@ -404,12 +406,11 @@ func (f *filterSQL) members(x scim.Expr) string {
 					and (%s)`, f.memberCondition(x)))
 }
 
-// groups compiles a condition over the groups a user is in, directly or through groups, by walking down from the groups:
-// for one named group only its members are read.
+// groups compiles a condition over the groups a user is in, directly or through groups, by walking down from the groups. One
+// named group is looked up before.
 func (f *filterSQL) groups(x scim.Expr) string {
-	anchor := ""
-	if c, ok := x.(scim.Compare); ok && c.Op == scim.Eq && c.Path.Sub != nil && c.Path.Sub.Name == "value" {
-		anchor = " and g.id = " + f.arg(c.Value)
+	if group, ok := groupNamed(x); ok && f.within[group] != nil {
+		return f.inGroup(f.within[group])
 	}
 	if v, ok := x.(scim.ValuePath); ok {
 		x = v.Expr
@@ -442,7 +443,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 					from groups g
 					cross join group_members m
 					where g.organization = $1
-						and g.directory = $2%s
+						and g.directory = $2
 						and m.organization = $1
 						and m.group_id = g.id
 						and m.source = 'scim'
@@ -461,7 +462,7 @@ func (f *filterSQL) groups(x scim.Expr) string {
 				cross join groups g
 				where g.organization = $1
 					and g.id = s.root
-					and (%s)`, anchor, condition))
+					and (%s)`, condition))
 }
 
 // pointed tells whether a filter names at most a handful of resources by an indexed value, so that counting them all costs
