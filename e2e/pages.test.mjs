@@ -11,7 +11,7 @@ import { until } from "./lib/vestibule.mjs";
 const out = path.resolve(import.meta.dirname, "out");
 
 describe("every page", { timeout: 600_000 }, () => {
-  let here, browser, operator, ann, nora, london, pushed, refused, crew;
+  let here, browser, operator, ann, nora, london, pushed, refused, crew, invited, letter, invitation;
   before(async () => {
     mkdirSync(out, { recursive: true });
     browser = await startBrowser();
@@ -41,6 +41,12 @@ describe("every page", { timeout: 600_000 }, () => {
     await operator.page.getByRole("button", { name: "Become the operator" }).click();
     await operator.page.waitForURL((u) => !u.pathname.startsWith("/setup"));
     crew = await fillGroup(operator.page);
+    invited = (await here.api("POST", "/invitations", { email: "ines@northwind.example", name: "Ines", grants: [{ role: "asset-editor", resource: "london-1" }] })).json.id;
+    await here.api("POST", "/invitations", { email: "a-very-long-address-that-hardly-fits-anywhere@northwind.example" });
+    await operator.page.goto(`${here.url}/operator/mailbox?q=ines`);
+    letter = await operator.page.getByRole("table").getByRole("link").first().getAttribute("href");
+    await operator.page.goto(here.url + letter);
+    invitation = new URL(/http:\/\/\S+\/invitation\/northwind\/\S+/.exec(await operator.page.locator("pre").textContent())[0]).pathname;
   });
   after(async () => {
     await browser?.close();
@@ -85,6 +91,16 @@ describe("every page", { timeout: 600_000 }, () => {
     home: "/",
     overview: "/o/northwind/",
     inbox: "/o/northwind/inbox",
+    mailbox: "/operator/mailbox",
+    letter,
+    invitations: "/o/northwind/invitations",
+    "no-invitations": "/o/northwind/invitations?q=no-such-person",
+    "invitation-new": "/o/northwind/invitations/new?role=asset-editor&resource=london-1",
+    "invitation-list": "/o/northwind/invitations/list",
+    "invitation-resend": `/o/northwind/invitations/${invited}/resend`,
+    "invitation-revoke": `/o/northwind/invitations/${invited}/revoke`,
+    webhooks: "/o/northwind/webhooks",
+    "webhook-new": "/o/northwind/webhooks/new",
     users: "/o/northwind/users",
     deleted: "/o/northwind/users?deleted=1&status=suspended",
     nobody: "/o/northwind/users?q=no-such-person",
@@ -133,6 +149,8 @@ describe("every page", { timeout: 600_000 }, () => {
     signin: "/signin?return_to=/",
     "signin-organization": "/signin?return_to=/o/fieldserv/users&organization=fieldserv",
     "authorize-error": "/authorize?client_id=nobody",
+    invitation,
+    "invitation-unknown": `/invitation/northwind/${"a".repeat(43)}`,
     "logged-out": "/end_session",
   });
 

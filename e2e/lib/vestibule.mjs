@@ -57,6 +57,15 @@ async function makeStore(kind, dir) {
           db.close();
         }
       },
+      /** Changes rows behind the product's back, as the passing of time would. */
+      change(sql) {
+        const db = new DatabaseSync(file);
+        try {
+          db.exec(sql);
+        } finally {
+          db.close();
+        }
+      },
       drop() {},
     };
   }
