@@ -31,6 +31,7 @@ type person struct {
 	Manages bool // the viewer may suspend, delete and so on
 	Pushed  bool // a directory speaks for the user
 	Proves  bool // the user has second factors, or recovery codes
+	Sends   bool // a link to choose a password can be sent to the user
 	Tab     string
 }
 
@@ -69,6 +70,9 @@ func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 	v.title = u.Name()
 	if p.Manages {
 		if p.Proves, err = tx.HasFactors(v.ctx, u.ID); err != nil {
+			return p, err
+		}
+		if p.Sends, err = sendsReset(v.ctx, tx, u.ID); err != nil {
 			return p, err
 		}
 	}
@@ -646,6 +650,9 @@ func (p person) acts() []act {
 		out = append(out, defaults)
 	} else {
 		out = append(out, custom)
+	}
+	if p.Sends {
+		out = append(out, sendReset(name, u.Email))
 	}
 	if p.Proves {
 		out = append(out, resetFactors(name))
