@@ -347,7 +347,7 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 	d.want.Connections = append(d.want.Connections, connection.Connection{
 		Organization: org, ID: c.ID, Name: orElse(c.Name, c.ID), Protocol: c.Protocol, Directory: c.Directory,
 		Settings: connection.Settings{
-			Disabled: c.Disabled, Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes,
+			Disabled: c.Disabled, Preset: c.Preset, Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes,
 			Algorithms: c.Algorithms, HostedDomain: c.HostedDomain, Tenant: c.Tenant, ACRValues: c.ACRValues,
 			TrustAMR: c.TrustAMR, MFAContexts: c.MFAContexts,
 			Metadata: string(c.Metadata), Domains: slices.Clone(c.Domains), Match: connection.Match(c.Match),
@@ -359,8 +359,15 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 		if domain == "" {
 			continue
 		}
-		// An address leads to one connection, in one organization: else its owner could be sent to somebody else's provider.
+		// An address leads to one organization: else its owner could be sent to somebody else's provider. Where several of its
+		// connections have the domain, the person chooses.
 		at := place{c.At.source, join(c.At.path, "domains["+itoa(i)+"]")}
+		if i := slices.IndexFunc(d.want.Domains, func(m store.DeclaredDomain) bool {
+			return m.Domain == domain && m.Organization == org && m.Connection != c.ID
+		}); i >= 0 {
+			d.want.Domains[i].Connection = ""
+			continue
+		}
 		if d.once(key(domainKind, "", domain), at, "") {
 			d.want.Domains = append(d.want.Domains, store.DeclaredDomain{Domain: domain, Organization: org, Connection: c.ID})
 		}

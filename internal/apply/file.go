@@ -188,6 +188,7 @@ type fileConnection struct {
 	Metadata     metadata                `yaml:"metadata"`
 	SAML         fileSAML                `yaml:"saml"`
 	Logout       bool                    `yaml:"upstream_logout"`
+	Preset       string                  `yaml:"preset"`
 	Domains      []string                `yaml:"domains"`
 	Directory    id.Directory            `yaml:"directory"`
 	Match        fileMatch               `yaml:"match"`
