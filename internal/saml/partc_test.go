@@ -925,6 +925,25 @@ func TestC154_DecryptionTellsNothing(t *testing.T) {
 	})
 }
 
+// Encrypted, and signed neither inside nor outside: that it opens proves only that somebody has our certificate, which is public.
+func TestC155_EncryptedButUnsignedIsRefused(t *testing.T) {
+	t.Parallel()
+	var attempts []attempt
+	for _, algorithm := range []string{samltest.Xenc + "aes256-cbc", samltest.Xenc11 + "aes256-gcm"} {
+		for policy := saml.SignedEither; policy <= saml.SignedBoth; policy++ {
+			attempts = append(attempts, attempt{
+				name: fmt.Sprintf("%s policy %d", algorithm, policy),
+				conn: func(c *saml.Connection) { c.Settings.Signed = policy },
+				change: func(r *samltest.Response) {
+					r.Sign, r.Encryption = samltest.SignNone, &samltest.Encryption{To: encryptTo(t), Data: algorithm}
+				},
+				checks: []saml.Check{saml.CheckDecryption, saml.CheckSignature},
+			})
+		}
+	}
+	run(t, attempts)
+}
+
 // That no padding, key or certificate is told by the time: each kind of failure does the same work. The fastest of many
 // runs is compared, since a busy machine only adds.
 func TestC154_FailuresTakeTheSameTime(t *testing.T) { // alone, since it measures
