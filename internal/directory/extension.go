@@ -3,6 +3,7 @@ package directory
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/vestibule-id/vestibule/scim"
@@ -34,7 +35,11 @@ func (s *Settings) Extended() []Extension {
 }
 
 // Types are what a directory's resources are made of. Those of equal extensions are the same pointers while they are in use.
-type Types struct{ User, Group *scim.ResourceType }
+type Types struct {
+	User, Group *scim.ResourceType
+	// Never are the names, in lower case, of the attributes of the directory's own schemas that are never returned.
+	Never []string
+}
 
 // made remembers the types of each set of extensions: a schema is read once, not at every request.
 var made = struct {
@@ -57,11 +62,19 @@ func (s *Settings) Types() (Types, error) {
 		return t, nil
 	}
 	var user, group []scim.Extension
+	var never []string
 	for _, x := range s.Extended() {
 		schema := scim.EnterpriseUser()
 		if len(x.Definition) > 0 {
 			if schema, err = scim.LoadExtension(x.Definition); err != nil {
 				return Types{}, fmt.Errorf("extension %s: %w", x.ID, err)
+			}
+		}
+		for _, a := range schema.Attributes {
+			for _, part := range append([]*scim.Attribute{a}, a.Sub...) {
+				if part.Returned == scim.ReturnedNever {
+					never = append(never, strings.ToLower(part.Name))
+				}
 			}
 		}
 		e := scim.Extension{Schema: schema, Required: x.Required}
@@ -74,7 +87,7 @@ func (s *Settings) Types() (Types, error) {
 	if len(made.types) >= maxMade {
 		clear(made.types)
 	}
-	t := Types{User: scim.UserType(user...), Group: scim.GroupType(group...)}
+	t := Types{User: scim.UserType(user...), Group: scim.GroupType(group...), Never: never}
 	made.types[string(key)] = t
 	return t, nil
 }

@@ -388,3 +388,25 @@ func TestExtension_AFileCannotTakeDataAway(t *testing.T) {
 		c.do(404, "GET", "/Schemas/"+badgeURN, "")
 	})
 }
+
+// What is never returned is nowhere: not in the log of requests, not in the audit log, not in an answer.
+func TestExtension_WhatIsNeverReturnedIsNotKept(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c := w.plain()
+		w.must(w.extended(extension(t, badge, directory.ResourceUser, false)))
+		ann := c.do(201, "POST", "/Users", badged("ann", `{"pin":"hunter2","floor":1}`)).text("id")
+		c.patch(200, "/Users/"+ann, `{"op":"replace","path":"`+badgeURN+`:pin","value":"hunter2"}`)
+		c.do(400, "POST", "/Users", badged("ben", `{"pin":"hunter2","floor":"x"}`))
+		c.do(400, "GET", "/Users?filter="+url.QueryEscape(badgeURN+`:pin eq "hunter2"`), "")
+		log := w.log("plain")
+		for _, kept := range []any{log, w.events(), c.do(200, "GET", "/Users", "").raw} {
+			if text, _ := json.Marshal(kept); strings.Contains(string(text), "hunter2") {
+				t.Errorf("it is kept: %s", text)
+			}
+		}
+		if len(log) != 4 || !strings.Contains(fmt.Sprint(log), "***") {
+			t.Errorf("the log: %v", log)
+		}
+	})
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/vestibule-id/vestibule/internal/directory"
 )
 
 // masked stands where something secret stood.
@@ -17,10 +19,40 @@ const masked = "***"
 // whether it is wanted or not; it is checked and forgotten everywhere else, so it must not survive here.
 var secrets = [][]byte{[]byte("passw"), []byte("secret"), []byte("token"), []byte("credential")}
 
-// secretive reports whether a text names something secret. It looks at every byte of every request.
-func secretive(text []byte) bool {
+// unspoken are the names, in lower case, of what a directory's own schemas never return: what is checked and forgotten
+// everywhere else is not kept here either.
+type unspoken []string
+
+// unspokenOf gives those of a directory; nil is a directory that is not known.
+func unspokenOf(d *directory.Directory) unspoken {
+	if d == nil || len(d.Extensions) == 0 {
+		return nil
+	}
+	types, err := d.Types()
+	if err != nil {
+		return nil
+	}
+	return types.Never
+}
+
+// suspects reports whether a text may name something secret. It looks at every byte of every request.
+func (u unspoken) suspects(text []byte) bool {
 	lower := bytes.ToLower(text)
-	return slices.ContainsFunc(secrets, func(word []byte) bool { return bytes.Contains(lower, word) })
+	return slices.ContainsFunc(secrets, func(word []byte) bool { return bytes.Contains(lower, word) }) ||
+		slices.ContainsFunc(u, func(name string) bool { return bytes.Contains(lower, []byte(name)) })
+}
+
+// secretive reports whether a name, or a path of names, is of something secret.
+func (u unspoken) secretive(text string) bool {
+	if unspoken(nil).suspects([]byte(text)) {
+		return true
+	}
+	return len(u) > 0 && slices.ContainsFunc(parts(text), func(part string) bool { return slices.Contains(u, part) })
+}
+
+// parts are the names in a path, in lower case.
+func parts(path string) []string {
+	return strings.FieldsFunc(strings.ToLower(path), func(r rune) bool { return strings.ContainsRune(`:.[]()" `, r) })
 }
 
 // literal is a quoted value of a filter.
@@ -29,12 +61,12 @@ var literal = regexp.MustCompile(`"[^"]*("|$)`)
 // mask gives a document as the log may hold it, as text and, where it is asked for or was needed, decoded. What cannot be
 // read might hold anything: it is kept only where it names nothing secret. Same says that the text does what the document
 // would: a password is forgotten anyway, and so may be masked; anything else that is masked is missing.
-func mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
+func (u unspoken) mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
 	if len(raw) == 0 {
 		return nil, "", true
 	}
 	// A name may be written in escapes; then only decoding shows it.
-	suspect := secretive(raw) || bytes.Contains(raw, []byte(`\u`))
+	suspect := u.suspects(raw) || bytes.Contains(raw, []byte(`\u`))
 	plain := func() string {
 		if utf8.Valid(raw) && bytes.IndexByte(raw, 0) < 0 {
 			return string(raw)
@@ -53,7 +85,7 @@ func mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
 	}
 	m, _ = v.(map[string]any)
 	same = true
-	if !suspect || !hide(v, &same) {
+	if !suspect || !u.hide(v, &same) {
 		return m, plain(), true
 	}
 	shown, err := json.Marshal(v)
@@ -65,37 +97,38 @@ func mask(raw []byte, decode bool) (m map[string]any, text string, same bool) {
 
 // hide takes what is secret out of a decoded document, and reports whether there was any; same becomes false where it was
 // more than a password. An operation of a PATCH names its attribute in path.
-func hide(v any, same *bool) bool {
+func (u unspoken) hide(v any, same *bool) bool {
 	found := false
 	take := func(name string) string {
 		found = true
-		*same = *same && strings.EqualFold(name[strings.LastIndexAny(name, ":.")+1:], "password")
+		last := strings.ToLower(name[strings.LastIndexAny(name, ":.")+1:])
+		*same = *same && (last == "password" || slices.Contains(u, last))
 		return masked
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		var path string
 		for name, value := range v {
-			if p, ok := value.(string); ok && strings.EqualFold(name, "path") && secretive([]byte(p)) {
+			if p, ok := value.(string); ok && strings.EqualFold(name, "path") && u.secretive(p) {
 				path = p
-				if hidden := maskQuery(p); hidden != p {
+				if hidden := u.maskQuery(p); hidden != p {
 					v[name], found, *same = hidden, true, false
 				}
 			}
 		}
 		for name, value := range v {
 			switch {
-			case secretive([]byte(name)):
+			case u.secretive(name):
 				v[name] = take(name)
 			case path != "" && strings.EqualFold(name, "value"):
 				v[name] = take(path)
-			case hide(value, same):
+			case u.hide(value, same):
 				found = true
 			}
 		}
 	case []any:
 		for _, e := range v {
-			if hide(e, same) {
+			if u.hide(e, same) {
 				found = true
 			}
 		}
@@ -104,12 +137,12 @@ func hide(v any, same *bool) bool {
 }
 
 // maskQuery takes every value out of a query or a path that names something secret.
-func maskQuery(query string) string {
+func (u unspoken) maskQuery(query string) string {
 	plain, err := url.QueryUnescape(query)
 	if err != nil {
 		plain = query
 	}
-	if !secretive([]byte(plain)) {
+	if !u.secretive(plain) {
 		return query
 	}
 	return literal.ReplaceAllString(plain, `"`+masked+`"`)

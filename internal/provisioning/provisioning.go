@@ -66,8 +66,8 @@ type tokenID struct {
 
 // spoken is what a directory's resources are made of: those of one kind share a handler.
 type spoken struct {
-	directory.Types
-	roles bool // of directories that may give roles
+	user, group *scim.ResourceType
+	roles       bool // of directories that may give roles
 }
 
 // entry is a directory as last read; nil is one that does not exist.
@@ -143,7 +143,7 @@ func (h *Handler) serve(t *trace, r *http.Request, at place, path string) {
 	}
 	var s speaks
 	s.Types, s.err = settings.Types()
-	h.handler(spoken{s.Types, len(settings.Roles.Accept) > 0}).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, s)), path)
+	h.handler(spoken{s.User, s.Group, len(settings.Roles.Accept) > 0}).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, s)), path)
 }
 
 func (h *Handler) handler(s spoken) *scim.Handler {
@@ -155,8 +155,8 @@ func (h *Handler) handler(s spoken) *scim.Handler {
 			clear(h.spoken)
 		}
 		var served []*scim.ResourceType
-		if s.User != nil {
-			served = append(served, s.User, s.Group)
+		if s.user != nil {
+			served = append(served, s.user, s.group)
 		}
 		if s.roles {
 			served = append(served, roleType)

@@ -38,6 +38,7 @@ type exchange struct {
 
 func parse(t *trace) exchange {
 	e := exchange{trace: t}
+	never := unspokenOf(t.directory)
 	e.resource, e.operation = kindOf(t.method, t.path)
 	if e.resource == "User" || e.resource == "Group" {
 		_, e.one, _ = strings.Cut(strings.Trim(t.path, "/"), "/")
@@ -51,20 +52,20 @@ func parse(t *trace) exchange {
 		e.total = totalOf(t.answer)
 	}
 	refused := t.status >= http.StatusBadRequest
-	e.body, e.shownBody, e.same = mask(t.body, refused || len(t.events) == 0 || e.resource == "Bulk" || e.operation == "list")
+	e.body, e.shownBody, e.same = never.mask(t.body, refused || len(t.events) == 0 || e.resource == "Bulk" || e.operation == "list")
 	if e.total == 1 && e.resource == "User" {
 		e.found = firstID(t.answer)
 	}
-	e.answer, e.shownAnswer, _ = mask(t.answer, refused || e.resource == "Bulk" || e.total == 1 && e.found == "" ||
+	e.answer, e.shownAnswer, _ = never.mask(t.answer, refused || e.resource == "Bulk" || e.total == 1 && e.found == "" ||
 		e.operation == "create" && len(t.events) == 0)
 	if t.query != "" {
-		e.query = maskQuery(t.query)
+		e.query = never.maskQuery(t.query)
 		if q, err := url.ParseQuery(e.query); err == nil {
 			e.filter = q.Get("filter")
 		}
 	}
 	if f := asText(e.body, "filter"); f != "" {
-		e.filter = maskQuery(f)
+		e.filter = never.maskQuery(f)
 	}
 	return e
 }
