@@ -219,6 +219,13 @@ func (f *flow) finish(w http.ResponseWriter, r *http.Request, at stop, landed la
 		http.SetCookie(w, f.cookies.Session(at.organization, landed.handle, landed.lifetime))
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodPost && strings.HasPrefix(landed.to, "/authorize/") {
+		// From here redirects lead to the application, and Chromium holds the whole chain after a form against form-action. A page
+		// that goes on by itself is a new navigation.
+		w.Header().Set("Refresh", "0; url="+landed.to)
+		f.render(w, r, http.StatusOK, arrivedPage(landed.to))
+		return
+	}
 	http.Redirect(w, r, landed.to, http.StatusSeeOther)
 }
 
