@@ -39,7 +39,7 @@ const (
 	EmailChanged     Template = "email-changed"     // NewEmail, At, Link; it goes to the old address
 	SecurityNotice   Template = "security-notice"   // What (a sentence: "A passkey was added."), At, IP, Device, Link
 	AccessChanged    Template = "access-changed"    // By, Changes []string, Link
-	NeedsRoles       Template = "needs-roles"       // Person, Note, Link
+	NeedsRoles       Template = "needs-roles"       // Who ("Dana waits", "12 people wait"), Note, Link
 	ExpiryWarning    Template = "expiry-warning"    // What ("The token of the directory entra"), On, Days int, Then (what happens), Link
 	DirectorySilent  Template = "directory-silent"  // Directory, Since, Link
 	BrakeWave        Template = "brake-wave"        // Directory, Count int, Link

@@ -12,7 +12,7 @@ import (
 func values(hostile string) map[string]any {
 	data := map[string]any{"Minutes": 10, "Days": 3, "Count": 12, "Again": true, "Roles": []string{hostile}, "Changes": []string{hostile}}
 	for _, name := range []string{
-		"Organization", "Inviter", "Until", "Code", "NewEmail", "At", "What", "IP", "Device", "By", "Person", "Note", "On", "Then",
+		"Organization", "Inviter", "Until", "Code", "NewEmail", "At", "What", "IP", "Device", "By", "Who", "Note", "On", "Then",
 		"Directory", "Since", "Purpose",
 	} {
 		data[name] = hostile

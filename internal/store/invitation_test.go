@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -374,7 +375,7 @@ func TestNotify_WritesToWhoWantsIt(t *testing.T) {
 			}
 			return tx.ChooseLetters(ctx, users[0], []notification.Kind{notification.AccessChanged}, asUser(users[0]))
 		}))
-		news := mail.Letter{Template: mail.NeedsRoles, Data: map[string]any{"Person": "Eve", "Note": "", "Link": "https://id.example/o/northwind/inbox"}}
+		news := mail.Letter{Template: mail.NeedsRoles, Data: map[string]any{"Who": "Eve waits", "Note": "", "Link": "https://id.example/o/northwind/inbox"}}
 		var n int
 		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) (err error) {
 			n, err = tx.NotifyHolders(ctx, notification.NeedsRoles, news)
@@ -401,6 +402,59 @@ func TestNotify_WritesToWhoWantsIt(t *testing.T) {
 		}))
 		if n != 1 {
 			t.Errorf("got %d letters about the account", n)
+		}
+	})
+}
+
+func TestGive_TellsThePersonInOneLetter(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		db.Public = "https://id.example"
+		world(t, db)
+		dana := person(t, db, "northwind", "dana@northwind.example")
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			for _, want := range []store.Grant{{User: dana, Role: "auditor"}, {User: dana, Role: "asset-editor", Resource: "emea"}} {
+				if _, err := tx.Give(ctx, operator, want); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		due, err := db.LeaseDeliveries(t.Context(), 10, time.Minute)
+		must(t, err)
+		if len(due) != 1 {
+			t.Fatalf("got %d letters", len(due))
+		}
+		m := letterOf(t, db, due[0].ID)
+		for _, want := range []string{"given: Auditor at Northwind", "given: Asset Editor at EMEA", "\nhttps://id.example/o/northwind/me\n"} {
+			if !strings.Contains(m.Text, want) {
+				t.Errorf("the letter lacks %q: %s", want, m.Text)
+			}
+		}
+
+		// Somebody without any role writes to those who give them; and once a day they hear who has come.
+		_, err = given(t, db, operator, store.Grant{User: dana, Role: "owner"})
+		must(t, err)
+		eve := person(t, db, "northwind", "eve@northwind.example")
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Exec(ctx, `update users set created = $1 where id = $2`, db.Now().UnixMicro(), eve); err != nil {
+				return err
+			}
+			return tx.SetNote(ctx, eve, "I am the new surveyor.", asUser(eve))
+		}))
+		must(t, db.TellWhoWaits(t.Context()))
+		due, err = db.LeaseDeliveries(t.Context(), 10, time.Minute)
+		must(t, err)
+		var got []string
+		for _, d := range due {
+			got = append(got, d.Destination+": "+letterOf(t, db, d.ID).Subject)
+		}
+		if diff := cmp.Diff(got, []string{
+			"dana@northwind.example: Your access at Northwind has changed",
+			"dana@northwind.example: eve@northwind.example waits for roles at Northwind",
+			"dana@northwind.example: eve@northwind.example waits for roles at Northwind",
+		}, cmpopts.SortSlices(strings.Compare)); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
