@@ -89,7 +89,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the OpenID Provider: %w", err)
 	}
-	o.Mail.URL = o.URL
+	o.DB.Public, o.Mail.URL = o.URL, o.URL
 	mailer, err := mail.New(o.Mail)
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
@@ -100,6 +100,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return err
 	})
 	worker.Every("keys", time.Hour, provider.Rotate)
+	worker.Every("needs-roles", 24*time.Hour, o.DB.TellWhoWaits)
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
 	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))

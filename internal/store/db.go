@@ -38,6 +38,9 @@ type Options struct {
 // DB is an open store.
 type DB struct {
 	Keys *seal.Keys
+	// Public is the public base URL, for the links of letters; empty where nobody serves, and no letters of this sort are posted.
+	// It is set before the first request.
+	Public string
 
 	url    string
 	now    func() time.Time
@@ -163,6 +166,9 @@ func (db *DB) run(ctx context.Context, b binding, fn func(*work) error) error {
 	err := db.engine.transact(ctx, b, func(s runner) error {
 		w = &work{s: s, now: db.now(), d: db.d, db: db}
 		if err := closure(fn, w); err != nil {
+			return err
+		}
+		if err := w.tellChanged(ctx); err != nil {
 			return err
 		}
 		// Whoever has left would not learn that it was kept, and will ask again.

@@ -266,6 +266,7 @@ func (tx *Tx) recordGrant(ctx context.Context, actor audit.Actor, action string,
 		e.After = auditJSON(after.record())
 	}
 	tx.Record(ctx, e)
+	tx.noteChanged(actor, e.User, action, e.TargetName)
 	return nil
 }
 

@@ -31,6 +31,9 @@ type work struct {
 	// bumped says that this transaction changed something cached: what it reads then is not committed yet.
 	bumped bool
 
+	// changed is whose access people changed in this transaction, and how: each is told in one letter at its end.
+	changed map[userAt]*accessChange
+
 	// recorded are the audit events written so far.
 	recorded []audit.Event
 

@@ -203,7 +203,7 @@ func (tx *Tx) SetNote(ctx context.Context, user id.User, note string, actor audi
 		where organization = $1
 			and id = $2`, tx.Organization, user, orNull(note), micros(tx.now))
 	tx.recordUser(ctx, actor, "user.noted", u, nil, map[string]any{"note": note}, "")
-	return nil
+	return tx.tellNote(ctx, u, note)
 }
 
 // activate is transition for our own doors, where a user without a seat is refused instead of waiting.
