@@ -7,7 +7,9 @@ counterpart("samlp, redirects, signed assertion", { start: () => startSamlp(), k
 counterpart("samlp, forms, both signed, encrypted by AES-256-GCM", {
   start: () => startSamlp({ binding: "HTTP-POST", signResponse: true, encrypt: true }),
   saml: { signed: "both", name_id_format: "emailAddress" },
+  encrypted: true,
 });
 counterpart("samlp, redirects, encrypted by AES-256-CBC", {
   start: () => startSamlp({ encrypt: true, encryptionAlgorithm: "http://www.w3.org/2001/04/xmlenc#aes256-cbc" }),
+  encrypted: true,
 });

@@ -7,4 +7,5 @@ counterpart("Keycloak, requests by a form, encrypted", {
   start: () => startKeycloakSAML({ attributes: { "saml.encrypt": "true", "saml.force.post.binding": "true" } }),
   saml: { binding: "post", name_id_format: "emailAddress" },
   timeout: 600_000,
+  encrypted: true,
 });

@@ -6,4 +6,5 @@ counterpart("SimpleSAMLphp", { start: () => startSimpleSAMLphp() });
 counterpart("SimpleSAMLphp, response and assertion signed, encrypted", {
   start: () => startSimpleSAMLphp({ remote: { "assertion.encryption": true, "saml20.sign.response": true, "saml20.sign.assertion": true } }),
   saml: { name_id_format: "emailAddress" },
+  encrypted: true,
 });

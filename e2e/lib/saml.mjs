@@ -73,10 +73,10 @@ applications:
 `;
 
 /**
- * The suite. start gives a provider; saml are the connection's choices. The provider stands at localhost and Vestibule at
+ * The suite. start gives a provider; saml are the connection's choices; encrypted says that its assertions must be. The provider stands at localhost and Vestibule at
  * 127.0.0.1: two sites to a browser, so that its posts to us come without our SameSite=Lax cookies, as in the world.
  */
-export function counterpart(name, { start, saml = {}, timeout = 240_000, kinds = ["sqlite"] }) {
+export function counterpart(name, { start, saml = {}, encrypted = false, timeout = 240_000, kinds = ["sqlite"] }) {
   for (const kind of kinds) describe(`SAML with ${name} on ${kind}`, { timeout }, () => run(kind));
 
   function run(kind) {
@@ -98,6 +98,11 @@ export function counterpart(name, { start, saml = {}, timeout = 240_000, kinds =
       here.application = await startApplication(here.url);
       api = caller(`${here.url}/api/v1/organizations/northwind`, here.command("token", "create", "--operator").out.trim().split(/\s+/).pop());
       ann = await person(browser);
+      ann.page.on("request", (request) => {
+        if (request.method() !== "POST" || !request.url().endsWith("/acs")) return;
+        made.response = Buffer.from(new URLSearchParams(request.postData()).get("SAMLResponse") ?? "", "base64").toString();
+        made.cookies = request.headers().cookie;
+      });
     });
     after(async () => {
       await browser?.close();
@@ -128,6 +133,8 @@ export function counterpart(name, { start, saml = {}, timeout = 240_000, kinds =
 
     test("first sign-in: who nobody pushed is made just in time", async () => {
       assert.equal(await signIn(ann.page, "ann"), true, "the provider asks");
+      assert.equal(/<([\w]+:)?EncryptedAssertion/.test(made.response), encrypted, "encrypted");
+      assert.equal(made.cookies, undefined, "a post from another site brings no Lax cookies");
       const found = (await users()).find((u) => u.email === people.ann.email);
       assert.equal(found?.user_name ?? found?.email, people.ann.email, JSON.stringify(found));
       assert.deepEqual(ann.violations.filter((v) => v.startsWith(here.url)), []);
