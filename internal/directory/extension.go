@@ -3,6 +3,7 @@ package directory
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,6 +23,11 @@ const (
 	ResourceUser  = "User"
 	ResourceGroup = "Group"
 )
+
+// Declares reports whether a directory has schemas of its own.
+func (s *Settings) Declares() bool {
+	return slices.ContainsFunc(s.Extensions, func(x Extension) bool { return len(x.Definition) > 0 })
+}
 
 // Enterprise is the extension that a directory has when its file says nothing of extensions.
 func Enterprise() Extension { return Extension{ID: scim.EnterpriseURN, Resource: ResourceUser} }

@@ -410,3 +410,31 @@ func TestExtension_WhatIsNeverReturnedIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// A node that does not know yet that a schema has changed stores nothing by it: it asks the provider to come again.
+func TestExtension_NothingIsStoredByASchemaThatIsGone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c := w.plain()
+		w.must(w.extended(extension(t, badge, directory.ResourceUser, false)))
+		ann, group := c.user("ann"), c.group("G")
+		w.must(w.extended(directory.Enterprise()))
+		w.clock.Advance(-2 * time.Second) // as for a node that read the directory a moment before
+		for _, request := range []struct{ method, path, body string }{
+			{"POST", "/Users", badged("ben", `{"floor":1}`)}, {"PUT", "/Users/" + ann, badged("ann", `{"floor":1}`)},
+			{"PATCH", "/Users/" + ann, patchBody(op("add", badgeURN+":floor", "1"))}, {"POST", "/Groups", `{` + coreGroup + `,"displayName":"H"}`},
+			{"PATCH", "/Groups/" + group, patchBody(op("replace", "displayName", `"H"`))},
+		} {
+			a := c.do(503, request.method, request.path, request.body)
+			if a.header.Get("Retry-After") == "" {
+				t.Errorf("%s %s: no Retry-After", request.method, request.path)
+			}
+		}
+		w.clock.Advance(2 * time.Second)
+		if a := c.do(200, "GET", "/Users", ""); a.number("totalResults") != 1 || strings.Contains(a.raw, badgeURN) {
+			t.Errorf("something was stored: %s", a.raw)
+		}
+		c.refused(400, "invalidSyntax", "PUT", "/Users/"+ann, badged("ann", `{"floor":1}`))
+		c.do(200, "PUT", "/Users/"+ann, `{`+coreUser+`,"userName":"ann","title":"T"}`)
+	})
+}

@@ -15,6 +15,14 @@ const (
 	postgresDialect
 )
 
+// forShare ends a select whose rows may not change before this transaction ends.
+func (d dialect) forShare() string {
+	if d == postgresDialect {
+		return " for share"
+	}
+	return ""
+}
+
 // forUpdate ends a select whose rows this transaction is about to change. SQLite's one writer holds them all already.
 func (d dialect) forUpdate() string {
 	if d == postgresDialect {

@@ -27,6 +27,9 @@ func digest(value string) string {
 // checkUnique refuses values that another resource of the directory holds, with a sentence that names the attribute. Of two
 // pushes at the same moment the slower meets the table's key instead.
 func (p *Push) checkUnique(ctx context.Context, rt *scim.ResourceType, resource string, before, after scim.Attributes) error {
+	if err := p.holdSchemas(ctx); err != nil {
+		return err
+	}
 	held := rt.Unique(before)
 	for _, u := range rt.Unique(after) {
 		if slices.Contains(held, u) {
@@ -48,6 +51,27 @@ func (p *Push) checkUnique(ctx context.Context, rt *scim.ResourceType, resource 
 			return fmt.Errorf("look for another %s: %w", u.Path, err)
 		}
 		return fault.New(fault.Conflict, "Another %s of this directory has this value of %s, which must be unique.", rt.Name, u.Path)
+	}
+	return nil
+}
+
+// holdSchemas keeps the schemas of a directory as they are until this write is through, and refuses a write that was read by
+// other ones: a node knows a directory for a second, and what it stores by a schema that is gone nobody could read.
+func (p *Push) holdSchemas(ctx context.Context) error {
+	if !p.Directory.Declares() {
+		return nil
+	}
+	var version int64
+	err := p.tx.queryRow(ctx, `
+		select version
+		from directories
+		where organization = $1
+			and id = $2`+p.tx.d.forShare(), p.tx.Organization, p.Directory.ID).Scan(&version)
+	if err != nil && !errors.Is(err, errNoRows) {
+		return fmt.Errorf("hold the schemas of directory %s: %w", p.Directory.ID, err)
+	}
+	if err != nil || version != p.Directory.Version {
+		return fault.New(fault.Unavailable, "The settings of this directory are just changing.")
 	}
 	return nil
 }
@@ -101,6 +125,14 @@ func (tx *SystemTx) ReviseDirectory(ctx context.Context, d DeclaredDirectory) er
 		return err
 	}
 	if encode(old.Extended()) != encode(d.Extended()) {
+		// Whoever is pushing comes first, and whoever comes later reads the new schemas (holdSchemas).
+		if _, err := in.exec(ctx, `
+			update directories
+			set version = version + 1
+			where organization = $1
+				and id = $2`, d.Organization, d.ID); err != nil {
+			return fmt.Errorf("lock directory %s: %w", d.ID, err)
+		}
 		if err := in.reviseExtensions(ctx, old, d); err != nil {
 			return err
 		}
@@ -120,7 +152,6 @@ func (tx *Tx) reviseExtensions(ctx context.Context, old *directory.Directory, d 
 	if err != nil {
 		return err
 	}
-	tx.Lock(ctx, "extensions/"+string(d.ID))
 	p := tx.Push(Pusher{Directory: directory.Directory{ID: d.ID, Name: d.Name, Settings: d.Settings}, User: types.User, Group: types.Group})
 	for _, of := range []struct {
 		rt        *scim.ResourceType

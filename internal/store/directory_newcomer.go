@@ -58,7 +58,7 @@ type newcomers struct {
 // CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
 // Where it gives no resource and no error nothing was written, and Push.CreateUser has to decide.
 func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher, r scim.Result) (*scim.Resource, []audit.Event, error) {
-	if db.d != postgresDialect || len(by.Directory.Roles.Accept) > 0 || len(by.User.Unique(r.Attributes)) > 0 {
+	if db.d != postgresDialect || len(by.Directory.Roles.Accept) > 0 || by.Directory.Declares() {
 		return nil, nil, nil
 	}
 	p := &Push{Pusher: by}
