@@ -116,6 +116,24 @@ func (t *tenant) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) 
 }
 
 func (t *tenant) Modify(ctx context.Context, rt *scim.ResourceType, resource string, check func(int64) error, change func(scim.Attributes) (scim.Result, error), want scim.Want) (res *scim.Resource, err error) {
+	if rt == t.pusher.User && !t.dry {
+		quiet := t.db.Quiet(t.organization, t.pusher.Directory.ID)
+		if quiet.Load() {
+			err = t.read(ctx, func(p *store.Push) (err error) {
+				res, err = p.UnchangedUser(ctx, resource, check, change, want)
+				return err
+			})
+			if res != nil || err != nil {
+				return res, err
+			}
+		}
+		decide := change
+		change = func(current scim.Attributes) (scim.Result, error) {
+			r, err := decide(current)
+			quiet.Store(err == nil && !r.Changed)
+			return r, err
+		}
+	}
 	err = t.write(ctx, func(p *store.Push) (err error) {
 		if rt == t.pusher.Group {
 			res, err = p.ModifyGroup(ctx, resource, check, change, want)

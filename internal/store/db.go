@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,8 +54,10 @@ type DB struct {
 	versions *versionWatch
 	// newcomers are pushes that wait to share a statement.
 	newcomers newcomers
-	posted    chan struct{}
-	totals    totals
+	// quiet says of directories whether their last change came to nothing.
+	quiet  sync.Map
+	posted chan struct{}
+	totals totals
 }
 
 // binding is what a transaction is bound to.
