@@ -1,8 +1,8 @@
 package adminapi_test
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"log/slog"
@@ -582,7 +582,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 		fill := strings.NewReplacer(
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
 			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited, "{connection}", "theirs", "{key}", "k1",
-			"{domain}", "northwind.example",
+			"{domain}", "northwind.example", "{exception}", "x1",
 		)
 		bodies := map[string]string{
 			"give-role":         `{"user":"` + string(c.dana) + `","role":"viewer"}`,
@@ -594,6 +594,9 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"make-connection":   `{"id":"corp","protocol":"oidc","name":"Corporate","issuer":"https://idp.example","client_id":"x"}`,
 			"change-connection": `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
 			"claim-domain":      `{"domain":"fieldserv.example"}`,
+			"set-sso":           `{"enforced":false}`,
+			"make-sso-exception": `{"address":"olga@fieldserv.example","kind":"guest","reason":"a test","expires":"` +
+				time.Now().AddDate(0, 1, 0).Format(time.RFC3339) + `"}`,
 		}
 		asked := 0
 		for name, op := range c.operations() {
@@ -613,7 +616,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			}
 			code, got, _ := c.call(method, strings.Replace(target, "{organization}", "fieldserv", 1), body)
 			switch {
-			case operation == "invite" || operation == "make-connection" || operation == "claim-domain":
+			case operation == "invite" || operation == "make-connection" || operation == "claim-domain" || operation == "make-sso-exception":
 				if code != 201 {
 					t.Errorf("%s: it is nobody else's: got %d %v", name, code, got)
 				}

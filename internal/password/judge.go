@@ -62,14 +62,15 @@ func Judge(password string, of Whose) string {
 		return fmt.Sprintf("Use at least %d characters; this has %d. A few words in a row are easy to keep in mind.", Min, n)
 	case len(password) > Max:
 		return fmt.Sprintf("Use at most %d characters.", Max)
-	case common(password):
-		return "This is one of the first passwords an attacker tries. Choose something less common."
 	}
 	for _, word := range of.words() {
 		// What is left beside the well-known word must carry the length by itself.
 		if plain := fold(password); strings.Contains(plain, word) && utf8.RuneCountInString(strings.ReplaceAll(plain, word, "")) < Min {
 			return "This leans on your own name, address or organization. Choose something nobody can look up."
 		}
+	}
+	if common(password) {
+		return "This is one of the first passwords an attacker tries. Choose something less common."
 	}
 	if pattern(password) {
 		return "This is a pattern that is quick to guess. Choose a few unrelated words."
