@@ -723,6 +723,11 @@ func (c *Console) doAct(v *visit, tx *store.Tx) (string, string, error) {
 	case a.Blocked != "":
 		return "", "", fault.New(fault.Conflict, "%s", a.Blocked)
 	}
+	if a.Name == "delete" {
+		if err := v.fresh(tx); err != nil {
+			return "", "", err
+		}
+	}
 	reason, err := reasonOf(v)
 	if err != nil {
 		return "", "", err

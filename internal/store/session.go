@@ -7,6 +7,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	sessions "github.com/vestibule-id/vestibule/internal/session"
 )
 
@@ -125,10 +126,15 @@ func (tx *Tx) replaceSession(ctx context.Context, s sessions.Start) error {
 		return err
 	}
 	if user == s.User {
+		// With what was shown in the new session: a token that lacked a role for want of a second factor has it from here on.
+		amr := any(nil)
+		if told := mfa.Told(s.AMR); len(told) > 0 {
+			amr = encode(told)
+		}
 		tx.queue(`
 			update families
-			set session_id = $1
-			where organization = $2 and session_id = $3 and revoked is null`, s.ID, tx.Organization, old)
+			set session_id = $1, amr = $4
+			where organization = $2 and session_id = $3 and revoked is null`, s.ID, tx.Organization, old, amr)
 	}
 	_, err = tx.EndSession(ctx, old)
 	return err

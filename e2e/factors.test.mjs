@@ -1,0 +1,263 @@
+// Second factors as a person meets them: a passkey in Chromium's virtual authenticator, an app whose codes are worked out here, a
+// recovery code; asked for, set up on the way in, and proved anew.
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
+import { entraUser, northwindYAML, signIn, startNorthwind } from "./lib/northwind.mjs";
+import { until } from "./lib/vestibule.mjs";
+
+const out = path.resolve(import.meta.dirname, "out");
+
+/** The code that an authenticator app shows (RFC 6238): SHA-1, six digits, thirty seconds. */
+function totp(key, at = Date.now()) {
+  const bits = [...key.replace(/[\s=]/g, "")].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  const secret = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)));
+  const mac = createHmac("sha1", secret).update(step).digest();
+  const from = mac[19] & 15;
+  return String((mac.readUInt32BE(from) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+/** A code that was not used yet: each is good once. */
+const used = new Set();
+const fresh = (key) =>
+  until("the app's next code", () => {
+    for (const at of [Date.now(), Date.now() + 30_000]) {
+      const code = totp(key, at);
+      if (!used.has(key + code)) return used.add(key + code) && code;
+    }
+  }, 70);
+
+/** Gives a page an authenticator of its own: a telephone whose owner is always there. */
+async function authenticator(page) {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("WebAuthn.enable", { enableUI: false });
+  const { authenticatorId } = await cdp.send("WebAuthn.addVirtualAuthenticator", {
+    options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+  });
+  return {
+    credentials: async () => (await cdp.send("WebAuthn.getCredentials", { authenticatorId })).credentials,
+    verified: (isUserVerified) => cdp.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified }),
+    present: (enabled) => cdp.send("WebAuthn.setAutomaticPresenceSimulation", { authenticatorId, enabled }),
+  };
+}
+
+const looks = {
+  light: { colorScheme: "light" },
+  dark: { colorScheme: "dark" },
+  phone: { colorScheme: "light", viewport: { width: 390, height: 844 } },
+  narrow: { colorScheme: "dark", viewport: { width: 320, height: 640 } },
+};
+
+for (const kind of ["sqlite", "postgres"]) {
+  describe(`second factors on ${kind}`, { timeout: 400_000 }, () => {
+    let here, browser;
+    const problems = [];
+    before(async () => {
+      mkdirSync(out, { recursive: true });
+      browser = await startBrowser();
+      here = await startNorthwind({ kind, nodes: kind === "postgres" ? 2 : 1, host: "localhost" });
+      for (const name of ["ann", "ben", "olive"]) await here.entra("POST", "/Users", entraUser(name));
+    });
+    after(async () => {
+      await browser?.close();
+      await here?.remove();
+    });
+
+    /** Looks at the page as it stands: axe, width, and a picture in every look. */
+    async function look(page, name, script = true) {
+      if (!script) {
+        // Nothing can be asked of a page without script; its picture is looked at.
+        if (kind === "sqlite") await page.screenshot({ path: path.join(out, `light-factor-${name}.png`), fullPage: true });
+        return;
+      }
+      for (const finding of await axe(page)) problems.push(`${name}: ${finding}`);
+      const size = page.viewportSize();
+      for (const [look, options] of Object.entries(looks)) {
+        await page.emulateMedia({ colorScheme: options.colorScheme });
+        await page.setViewportSize(options.viewport ?? size);
+        if (!(await fits(page))) problems.push(`${name}, ${look}: has to be scrolled sideways`);
+        if (kind === "sqlite") await page.screenshot({ path: path.join(out, `${look}-factor-${name}.png`), fullPage: true });
+      }
+      await page.emulateMedia({ colorScheme: "light" });
+      await page.setViewportSize(size);
+    }
+
+    const account = () => `${here.url}/o/northwind/me/security`;
+
+    /** Signs in to the console through the company's provider. */
+    async function enter(page, name, to = account()) {
+      await page.goto(`${here.url}/signin?${new URLSearchParams({ organization: "northwind", connection: "corp", return_to: new URL(to).pathname })}`);
+      if (page.url().startsWith(`${here.upstream.issuer}/interaction/`)) await page.getByRole("link", { name, exact: true }).click();
+    }
+
+    const demand = (more) => {
+      let text = northwindYAML;
+      for (const [from, to] of more) text = text.replace(from, to);
+      const applied = here.command("apply", here.file("demand.yaml", text));
+      assert.equal(applied.code, 0, applied.text);
+    };
+
+    test("a passkey is enrolled, named, used and removed", async () => {
+      const who = await person(browser);
+      const device = await authenticator(who.page);
+      await enter(who.page, "ann");
+      await who.page.waitForURL(account());
+      await who.page.getByRole("heading", { name: "My account" }).waitFor();
+      assert.match(await who.page.locator("main").innerText(), /The directory Northwind|The directory .*Entra/i);
+      await look(who.page, "account-empty");
+      const before = (await who.context.cookies()).find((c) => c.name === "vestibule_s_northwind").value;
+      await who.page.getByRole("link", { name: "Add a passkey" }).click();
+      await who.page.getByLabel("What to call it").fill("Ann’s telephone");
+      await look(who.page, "enrol-passkey");
+      await who.page.getByRole("button", { name: "Make the passkey" }).click();
+      await who.page.waitForURL(account());
+      assert.equal((await device.credentials()).length, 1);
+      const after = (await who.context.cookies()).find((c) => c.name === "vestibule_s_northwind");
+      assert.notEqual(after.value, before, "the session's handle is new");
+      assert.ok(after.httpOnly && after.sameSite === "Lax");
+      assert.equal(await who.page.getByLabel("Name of this factor").inputValue(), "Ann’s telephone");
+      await look(who.page, "account");
+
+      // The company demands it from now on: the passkey is asked for after its provider, and one without verification is refused.
+      demand([["require_mfa: false", "require_mfa: true"]]);
+      await who.context.clearCookies();
+      await device.present(false);
+      await enter(who.page, "ann");
+      await who.page.getByRole("heading", { name: "One more step" }).waitFor();
+      await look(who.page, "passkey");
+      await device.present(true);
+      await who.page.getByRole("button", { name: "Use your passkey" }).click();
+      await who.page.waitForURL(account());
+
+      // Removing the last one is refused while it is demanded, with a sentence.
+      await who.page.getByRole("link", { name: "Remove Ann’s telephone" }).click();
+      await look(who.page, "remove");
+      await who.page.getByRole("button", { name: "Remove" }).click();
+      await who.page.getByText(/This is your last second factor/).waitFor();
+      assert.deepEqual(who.violations, []);
+      await who.close();
+    });
+
+    test("the demand is met by an app set up on the way in, without script", async () => {
+      const who = await person(browser, { javaScriptEnabled: false });
+      await enter(who.page, "ben");
+      await who.page.getByRole("heading", { name: "Set up a second factor" }).waitFor();
+      await look(who.page, "set-up", false);
+      await who.page.getByRole("link", { name: /A passkey/ }).click();
+      await who.page.getByText("Passkeys need script").waitFor();
+      await look(who.page, "no-script", false);
+      await who.page.getByRole("link", { name: "Choose something else" }).click();
+      await who.page.getByRole("link", { name: /An authenticator app/ }).click();
+      const shown = await who.page.request.get(new URL(await who.page.locator(".qr img").getAttribute("src"), here.url).href);
+      assert.equal(shown.headers()["content-type"], "image/png");
+      await who.page.locator("summary").click();
+      await look(who.page, "enrol-app", false);
+      const key = await who.page.locator("#totp-key").innerText();
+      await who.page.getByLabel("The six digits").fill("000000");
+      await who.page.getByRole("button", { name: "Add the app" }).click();
+      await who.page.getByText("This code does not fit").waitFor();
+      await look(who.page, "enrol-app-wrong", false);
+      const spent = await fresh(key);
+      await who.page.getByLabel("The six digits").fill(spent);
+      await who.page.getByRole("button", { name: "Add the app" }).click();
+      await who.page.waitForURL(account());
+
+      // Recovery codes, shown once and kept as a file.
+      await who.page.getByRole("link", { name: "Make recovery codes" }).click();
+      await look(who.page, "recovery", false);
+      await who.page.getByRole("button", { name: "Make recovery codes" }).click();
+      const codes = await who.page.locator("#codes code").allInnerTexts();
+      assert.equal(codes.length, 10);
+      await look(who.page, "recovery-codes", false);
+      const [download] = await Promise.all([who.page.waitForEvent("download"), who.page.getByRole("link", { name: "Save as a file" }).click()]);
+      assert.equal(download.suggestedFilename(), "recovery-codes.txt");
+      await who.page.getByRole("button", { name: "I have kept them" }).click();
+      await who.page.waitForURL(account());
+      await who.page.getByText("10 recovery codes left").waitFor();
+
+      // The next time: the spent code is refused, the next one is taken.
+      await who.context.clearCookies();
+      await enter(who.page, "ben");
+      await who.page.getByLabel("The code that your authenticator app shows").fill(spent);
+      await who.page.getByRole("button", { name: "Continue" }).click();
+      await who.page.getByText("This code does not fit").waitFor();
+      await look(who.page, "code-wrong", false);
+      await who.page.getByLabel("The code that your authenticator app shows").fill(await fresh(key));
+      await who.page.getByRole("button", { name: "Continue" }).click();
+      await who.page.waitForURL(account());
+
+      // And without the telephone: another way, once.
+      await who.context.clearCookies();
+      await enter(who.page, "ben");
+      await who.page.getByRole("link", { name: /A recovery code/ }).click();
+      await look(who.page, "recovery-code", false);
+      await who.page.getByLabel("A recovery code").fill(codes[0].toUpperCase());
+      await who.page.getByRole("button", { name: "Continue" }).click();
+      await who.page.waitForURL(account());
+      await who.page.getByText("9 recovery codes left").waitFor();
+      await who.close();
+    });
+
+    test("an application is told what was shown, and may ask for more of a session", async () => {
+      demand([]);
+      const who = await person(browser);
+      const device = await authenticator(who.page);
+      const first = await signIn(here, who.page, "olive");
+      assert.equal(first.claims.acr ?? "", "");
+      assert.ok(!(first.claims.amr ?? []).includes("mfa"));
+      await who.page.goto(`${here.application.home}/login?${new URLSearchParams({ login_hint: "olive@northwind.example", acr_values: "phr" })}`);
+      await who.page.getByText("asks for a passkey").waitFor();
+      await look(who.page, "set-up-scripted");
+      await who.page.getByRole("link", { name: /A passkey/ }).click();
+      await who.page.getByRole("button", { name: "Make the passkey" }).click();
+      await until("the application's tokens", () => here.application.last?.claims?.amr);
+      assert.ok(here.application.last.claims.amr.includes("mfa"), JSON.stringify(here.application.last.claims));
+      assert.equal(here.application.last.claims.acr, "phr");
+      assert.equal((await device.credentials()).length, 1);
+
+      assert.deepEqual(who.violations, []);
+      await who.close();
+    });
+
+    test("a passkey alone signs in where the organization allows it, from the address field", async () => {
+      demand([["require_mfa: false", "require_mfa: false\n    local_sign_in: [passkey, password]"]]);
+      const who = await person(browser);
+      await authenticator(who.page);
+      await enter(who.page, "olive");
+      // Olive's passkey is on another telephone: this one is added with it, so the session must show a factor first.
+      await who.page.waitForURL(account());
+      await who.page.getByRole("link", { name: "Add an authenticator app" }).click();
+      await who.page.getByText("adding another one asks for it").waitFor();
+      await look(who.page, "asks-before-adding");
+      await who.close();
+
+      const other = await person(browser);
+      const phone = await authenticator(other.page);
+      await here.entra("POST", "/Users", entraUser("nora"));
+      await enter(other.page, "nora");
+      await other.page.waitForURL(account());
+      await other.page.getByRole("link", { name: "Add a passkey" }).click();
+      await other.page.getByRole("button", { name: "Make the passkey" }).click();
+      await other.page.waitForURL(account());
+      await other.context.clearCookies();
+      await phone.present(false);
+      await other.page.goto(`${here.url}/signin?return_to=/o/northwind/me/security`);
+      assert.equal(await other.page.getByLabel("Email").getAttribute("autocomplete"), "username webauthn");
+      await other.page.getByRole("button", { name: "Sign in with a passkey" }).waitFor();
+      await look(other.page, "signin");
+      // The field offers the passkey by itself; the button is for whoever does not see it. Whichever answers first.
+      await phone.present(true);
+      await other.page.getByRole("button", { name: "Sign in with a passkey" }).click().catch(() => {});
+      await other.page.waitForURL(account());
+      assert.deepEqual(other.violations, []);
+      await other.close();
+    });
+
+    test("every page was clean", () => assert.deepEqual(problems, []));
+  });
+}
