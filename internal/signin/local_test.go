@@ -603,7 +603,9 @@ func TestJoin_WhoHoldsTheAccountJoinsBothWays(t *testing.T) {
 		w.chosen(gus, herons)
 		other := w.browser
 		w.mustEnter("ann@northwind.example", herons) // a session elsewhere
-		w.write(func(tx *store.Tx) error { return tx.AskMove(w.ctx, gus, "evil@northwind.example", w.app.URL, administrator) })
+		w.write(func(tx *store.Tx) error {
+			return tx.AskMove(w.ctx, gus, "evil@northwind.example", w.app.URL, administrator)
+		})
 		move := w.link(mail.VerifyEmail, "evil@northwind.example")
 
 		w.browser = newBrowser()
