@@ -267,8 +267,8 @@ describe("invitations", { timeout: 300_000 }, () => {
     assert.deepEqual(await axe(page), []);
     await page.screenshot({ path: path.join(out, "light-in-invitation-verdicts.png"), fullPage: true });
     assert.equal((await here.api("GET", "/invitations?q=lea@")).json.items.length, 0, "nothing is sent by looking");
-    await page.getByRole("button", { name: "Invite 2 persons" }).click();
-    await page.getByText("2 persons invited.").waitFor();
+    await page.getByRole("button", { name: "Invite 2 people" }).click();
+    await page.getByText("2 people invited.").waitFor();
     await page.getByText("Letters sent: 2 of 2").waitFor({ timeout: 15_000 });
     assert.deepEqual(await axe(page), []);
     await page.screenshot({ path: path.join(out, "light-in-invitation-progress.png"), fullPage: true });

@@ -511,7 +511,7 @@ func (c *Console) sendList(w http.ResponseWriter, r *http.Request) error {
 			if len(made) == 0 {
 				return c.refusedList(v, l, err)
 			}
-			c.setFlash(w, plural(len(made), "person")+" were invited; then it stopped: "+sentence(err))
+			c.setFlash(w, people(len(made))+" invited; then it stopped: "+sentence(err))
 			http.Redirect(w, r, string(v.at("invitations", "batch", o.Batch)), http.StatusSeeOther)
 			return nil
 		}
@@ -650,4 +650,13 @@ func pollTrigger(p *store.BatchProgress) string {
 		return "every 2s"
 	}
 	return "never"
+}
+
+// verdictWords sums the verdicts of a list up.
+func verdictWords(l listForm) string {
+	out := people(l.Good+l.Warned) + " can be invited"
+	if l.Refused > 0 {
+		out += ", " + plural(l.Refused, "row") + " cannot"
+	}
+	return out + ". Nothing has been sent yet."
 }

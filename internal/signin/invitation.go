@@ -161,7 +161,7 @@ func (f *flow) invited(r *http.Request, attempt string) (v invited, err error) {
 		}
 		v.Invitation = i
 		v.view = invitationView{
-			attempt: v.attempt.ID, organization: self.Name, email: i.Email, name: i.Name, inviter: i.InvitedByName, until: i.Expires, typed: i.Name,
+			attempt: v.attempt.ID, organization: self.Name, email: i.Email, name: i.Name, inviter: i.Inviter(), until: i.Expires, typed: i.Name,
 		}
 		for _, g := range i.Grants {
 			v.view.roles = append(v.view.roles, fmt.Sprintf("%s at %s", catalogue.Name(g.Role), self.Tree.Name(g.Resource)))

@@ -60,6 +60,17 @@ func (i *Invitation) State(now time.Time) invitation.State {
 	return invitation.StateOf(now, i.Expires, i.Accepted, i.Revoked, i.Waiting)
 }
 
+// tokenActor begins the name of whoever calls the admin API: the name of a program, which means nothing to who is invited.
+const tokenActor = "API token "
+
+// Inviter is who invited, as the invited person is told.
+func (i *Invitation) Inviter() string {
+	if strings.HasPrefix(i.InvitedByName, tokenActor) {
+		return "An administrator"
+	}
+	return i.InvitedByName
+}
+
 const invitationQuery = `
 	select i.id, i.user_id, i.email, coalesce(u.display_name, ''), i.invited_by, i.invited_by_name, i.batch, i.token_hash, i.shown,
 		i.created, i.sent, i.times, i.expires, i.opened, i.accepted, i.revoked,
@@ -303,10 +314,6 @@ func (tx *Tx) sendInvitation(
 		i.Link = link
 		return i.TokenHash, nil
 	}
-	inviter := actor.Name
-	if actor.Kind != audit.ActorUser {
-		inviter = "An administrator"
-	}
 	roles := []string{}
 	for _, g := range i.Grants {
 		roles = append(roles, offer(ground, g))
@@ -315,7 +322,7 @@ func (tx *Tx) sendInvitation(
 	i.Letter.Delivery, err = tx.PostLetter(ctx, mail.Letter{
 		Template: mail.Invitation, To: mail.Address{Name: i.Name, Email: i.Email},
 		Data: map[string]any{
-			"Organization": self.Name, "Inviter": inviter, "Link": link, "Until": mail.When(i.Expires), "Roles": roles, "Again": again,
+			"Organization": self.Name, "Inviter": i.Inviter(), "Link": link, "Until": mail.When(i.Expires), "Roles": roles, "Again": again,
 		},
 	})
 	return i.TokenHash, err
