@@ -302,6 +302,8 @@ func (c *Console) removeFactor(v *visit, tx *store.Tx) (string, string, error) {
 	if err := v.fresh(tx); err != nil {
 		return "", "", err
 	}
+	// Of two that are removed at once, the second sees that the first is gone.
+	tx.Lock(v.ctx, "factors/"+string(own.User))
 	factors, err := tx.Factors(v.ctx, own.User)
 	if err != nil {
 		return "", "", err

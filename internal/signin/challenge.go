@@ -728,7 +728,7 @@ func (f *flow) usePasskey(
 		return org, landed, hints, err
 	}
 	err = f.DB.Write(ctx, org, func(tx *store.Tx) error {
-		// Read again and held: two answers with one count cannot both be right.
+		// Read again: two answers with one count cannot both be right, which keeping it says.
 		own, err := tx.Factor(ctx, named.User, named.ID)
 		if err != nil {
 			return err

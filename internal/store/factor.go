@@ -57,7 +57,7 @@ func (tx *Tx) Factor(ctx context.Context, user id.User, factor id.Factor) (Facto
 	f, err := scanFactor(tx.queryRow(ctx, `
 		select `+factorColumns+`
 		from factors
-		where organization = $1 and user_id = $2 and id = $3`+tx.d.forUpdate(), tx.Organization, user, factor))
+		where organization = $1 and user_id = $2 and id = $3`, tx.Organization, user, factor))
 	if errors.Is(err, errNoRows) {
 		err = fault.New(fault.NotFound, "This way to prove who you are is no longer there.")
 	}
