@@ -380,6 +380,23 @@ func TestExtension_AFileCannotTakeDataAway(t *testing.T) {
 		}
 		c.do(201, "POST", "/Users", badged("eve", `{"room":"A"}`))
 
+		// A change of one schema leaves what another holds.
+		both := []directory.Extension{of(`{"name":"floor","type":"decimal"},{"name":"room","type":"string"}`), extension(t, `{"id":"urn:example:locker","attributes":[{"name":"number","type":"string","uniqueness":"server"},{"name":"side","type":"string"}]}`, directory.ResourceUser, false)}
+		w.must(w.extended(both...))
+		c.patch(200, "/Users/"+ann.text("id"), `{"op":"add","path":"urn:example:locker:number","value":"7"}`)
+		both[0] = of(`{"name":"floor","type":"decimal"},{"name":"room","type":"string"},{"name":"wing","type":"string"}`)
+		w.must(w.extended(both...))
+		taken := func() {
+			t.Helper()
+			c.refused(409, "uniqueness", "PATCH", "/Users/"+ben.text("id"), patchBody(op("add", "urn:example:locker:number", `"7"`)))
+		}
+		taken()
+		w.must(w.extended(both[1], both[0]))
+		taken()
+		c.patch(200, "/Users/"+ann.text("id"), `{"op":"remove","path":"urn:example:locker"}`)
+		c.patch(200, "/Users/"+ben.text("id"), `{"op":"add","path":"urn:example:locker:number","value":"7"}`, `If-Match`, "*")
+		c.patch(200, "/Users/"+ben.text("id"), `{"op":"remove","path":"urn:example:locker"}`)
+
 		// Once the directory has taken the values away, the extension may go.
 		for _, id := range c.list("/Users", badgeURN+":room pr") {
 			c.patch(200, "/Users/"+id, `{"op":"remove","path":"`+badgeURN+`"}`)
@@ -421,8 +438,10 @@ func TestExtension_NothingIsStoredByASchemaThatIsGone(t *testing.T) {
 		w.must(w.extended(directory.Enterprise()))
 		w.clock.Advance(-2 * time.Second) // as for a node that read the directory a moment before
 		for _, request := range []struct{ method, path, body string }{
-			{"POST", "/Users", badged("ben", `{"floor":1}`)}, {"PUT", "/Users/" + ann, badged("ann", `{"floor":1}`)},
-			{"PATCH", "/Users/" + ann, patchBody(op("add", badgeURN+":floor", "1"))}, {"POST", "/Groups", `{` + coreGroup + `,"displayName":"H"}`},
+			{"POST", "/Users", badged("ben", `{"floor":1}`)},
+			{"PUT", "/Users/" + ann, badged("ann", `{"floor":1}`)},
+			{"PATCH", "/Users/" + ann, patchBody(op("add", badgeURN+":floor", "1"))},
+			{"POST", "/Groups", `{` + coreGroup + `,"displayName":"H"}`},
 			{"PATCH", "/Groups/" + group, patchBody(op("replace", "displayName", `"H"`))},
 		} {
 			a := c.do(503, request.method, request.path, request.body)

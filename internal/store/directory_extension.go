@@ -152,6 +152,7 @@ func (tx *Tx) reviseExtensions(ctx context.Context, old *directory.Directory, d 
 	if err != nil {
 		return err
 	}
+	changed := changedExtensions(old.Extended(), d.Extended())
 	p := tx.Push(Pusher{Directory: directory.Directory{ID: d.ID, Name: d.Name, Settings: d.Settings}, User: types.User, Group: types.Group})
 	for _, of := range []struct {
 		rt        *scim.ResourceType
@@ -159,11 +160,9 @@ func (tx *Tx) reviseExtensions(ctx context.Context, old *directory.Directory, d 
 	}{{types.User, "directory_records", "user_id"}, {types.Group, "groups", "id"}} {
 		var among []string
 		args := []any{tx.Organization, d.ID}
-		for _, x := range append(slices.Clone(old.Extended()), d.Extended()...) {
-			if x.Resource == of.rt.Name {
-				args = append(args, x.ID)
-				among = append(among, fmt.Sprintf("document -> cast($%d as text) is not null", len(args)))
-			}
+		for _, schema := range changed {
+			args = append(args, schema)
+			among = append(among, fmt.Sprintf("document -> cast($%d as text) is not null", len(args)))
 		}
 		if len(among) == 0 {
 			continue
@@ -188,7 +187,23 @@ func (tx *Tx) reviseExtensions(ctx context.Context, old *directory.Directory, d 
 	return nil
 }
 
-// refit checks that everything fits a resource type that has changed, and writes what is stored beside it anew.
+// changedExtensions gives the schemas that two lists do not have in the same way.
+func changedExtensions(old, now []directory.Extension) []string {
+	without := func(list, other []directory.Extension) (ids []string) {
+		for _, x := range list {
+			if !slices.ContainsFunc(other, func(y directory.Extension) bool { return encode(x) == encode(y) }) {
+				ids = append(ids, x.ID)
+			}
+		}
+		return ids
+	}
+	ids := append(without(old, now), without(now, old)...)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// refit checks that everything fits a resource type some of whose schemas have changed, and writes what is stored beside it
+// anew. all is what has data of one of them.
 func (p *Push) refit(rt *scim.ResourceType, table, idColumn string, all []stored) error {
 	tx := p.tx
 	misfits, path, why := 0, "", ""
@@ -221,11 +236,15 @@ func (p *Push) refit(rt *scim.ResourceType, table, idColumn string, all []stored
 			"The extensions of directory %s/%s cannot change so: of its records %d hold %s, which the files no longer allow (%s). Let the directory take the values away first, or leave the extension as it is.",
 			tx.Organization, p.Directory.ID, misfits, path, strings.TrimSuffix(why, "."))
 	}
-	tx.queue(`
-		delete from unique_values
-		where organization = $1
-			and directory = $2
-			and resource = $3`, tx.Organization, p.Directory.ID, rt.Name)
+	// All that these records claim is claimed anew, and what they claimed by attributes that are gone goes.
+	for _, a := range changed {
+		tx.queue(`
+			delete from unique_values
+			where organization = $1
+				and directory = $2
+				and resource = $3
+				and resource_id = $4`, tx.Organization, p.Directory.ID, rt.Name, asText(a, "id"))
+	}
 	for i, a := range changed {
 		id := asText(a, "id")
 		delete(a, "id")
