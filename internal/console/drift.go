@@ -117,8 +117,8 @@ type driftPage struct {
 
 // walkLine is a full walk in words.
 type walkLine struct {
-	Said string
-	At   when
+	How, Said string
+	At        when
 }
 
 func (p *pushed) walkLine(w store.Walk, groups bool) walkLine {
@@ -126,15 +126,14 @@ func (p *pushed) walkLine(w store.Walk, groups bool) walkLine {
 	if groups {
 		noun = "group"
 	}
-	l := walkLine{At: p.when(w.Finished, "")}
+	l := walkLine{At: p.when(w.Finished, ""), How: "By name", Said: "It named " + plural(int(w.Seen), noun) + " one after the other"}
 	if w.Means == store.WalkListed {
-		l.Said = "It read its whole list of " + plural(int(w.Seen), noun) + " from the first page to the last"
-	} else {
-		l.Said = "It named " + plural(int(w.Seen), noun) + " one after the other"
+		l.How, l.Said = "By list", "It read its whole list of "+plural(int(w.Seen), noun)+" from the first page to the last"
 	}
 	if took := w.Finished.Sub(w.Started).Round(time.Second); took > 0 {
 		l.Said += ", within " + took.String()
 	}
+	l.Said += "."
 	return l
 }
 
@@ -183,7 +182,7 @@ func (c *Console) driftOf(v *visit, tx *store.Tx, limit int) (driftPage, string,
 		}
 	}
 	if len(walks) > 1 {
-		names := map[store.WalkMeans]string{store.WalkListed: "The one by list", store.WalkNamed: "The one by name"}
+		names := map[store.WalkMeans]string{store.WalkListed: "By list", store.WalkNamed: "By name"}
 		for _, m := range []store.WalkMeans{store.WalkListed, store.WalkNamed} {
 			d.Means = append(d.Means, choice{string(m), names[m], q.Walk.Means == m})
 		}

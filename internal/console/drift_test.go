@@ -82,7 +82,7 @@ func TestDrift_ShowsWhoIsHereAndWhatToDo(t *testing.T) {
 			return nil
 		}))
 		p := b.page(at)
-		if got := p.text("#walks + *, section[aria-labelledby=walks] li"); !strings.Contains(got, "It read its whole list of 2 users") {
+		if got := p.text("section[aria-labelledby=walks] dd"); !strings.Contains(got, "It read its whole list of 2 users") {
 			t.Errorf("the walk: %q", got)
 		}
 		if got := p.text("tbody"); !strings.Contains(got, "Olivia Owner") || !strings.Contains(got, "First sign-in") || strings.Contains(got, "Pushed una") {

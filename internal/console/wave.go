@@ -72,7 +72,7 @@ func (c *Console) brake(v *visit, tx *store.Tx) (brake, error) {
 		b.Tone, b.Said = "ok", p.Directory.Name+" took nobody away lately."
 		return b, nil
 	case w.Holds():
-		b.Tone, b.Said = "bad", p.Directory.Name+" took "+people(int(w.Departed))+" away at once. They are without access. Until you decide, nobody comes into a group that gives roles, no group is deleted, and what deleted people were is kept."
+		b.Tone, b.Said = "bad", p.Directory.Name+" took "+people(int(w.Departed))+" away at once. They are without access. Until you decide, nobody comes into a group that gives roles, no group that gives or restricts anything is deleted, and what deleted people were is kept."
 	case !w.Released.IsZero():
 		b.Tone, b.Said = "ok", "The wave of "+plural(int(w.Departed), "departure")+" was released. What it was made of is purged."
 	default:

@@ -645,7 +645,7 @@ func releasePage(r releasing) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, ". What their records were is purged, and this cannot be undone in one step any more.</li><li>Groups that give roles take people in again, and groups are deleted when the provider says so.</li>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, ". What their records were is purged, and this cannot be undone in one step any more.</li><li>Groups that give roles take people in again, and are deleted when the provider says so.</li>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -257,17 +257,22 @@ func TestBrake_PurgesAreHeldUntilARelease(t *testing.T) {
 		boss := c.user("boss", `"title":"Boss"`)
 		report := c.user("report")
 		c.patch(200, "/Users/"+report, `{"op":"add","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager","value":{"value":"`+boss+`"}}`)
-		other, group := c.user("other"), c.group("Choir", report)
+		other, group, empty := c.user("other"), c.group("Choir", report), c.group("Nothing")
+		w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Map(ctx, admin, store.Mapping{GroupName: "Choir", Role: "owner"})
+			return err
+		}))
 		c.do(204, "DELETE", "/Users/"+boss, "")
 		c.active(other, false)
 		if !w.wave().Holds() {
 			t.Fatalf("not braked: %+v", w.wave())
 		}
 		a := c.do(503, "DELETE", "/Groups/"+group, "")
-		if a.header.Get("Retry-After") != "600" || !strings.Contains(a.text("detail"), "none of its groups is deleted") {
+		if a.header.Get("Retry-After") != "600" || !strings.Contains(a.text("detail"), "no group that gives or restricts anything is deleted") {
 			t.Errorf("got %s", a.raw)
 		}
 		c.patch(204, "/Groups/"+group, `{"op":"remove","path":"members"}`)
+		c.do(204, "DELETE", "/Groups/"+empty, "") // with it goes nothing of ours
 
 		// No clean-up takes what a decision may need, however long that takes.
 		clean := func() {

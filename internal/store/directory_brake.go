@@ -189,14 +189,25 @@ func (p *Push) refuseHeld(ctx context.Context, group id.Group) error {
 	return p.held(w, "groups that give roles take nobody in")
 }
 
-// refusePurge refuses to delete a group while the directory is braked: with it go grants, mappings and restrictions that
-// nobody could bring back. Its members can be taken out of it all the same.
-func (p *Push) refusePurge(ctx context.Context) error {
+// refusePurge refuses to delete a group while the directory is braked, where grants, mappings or restrictions would go with
+// it that nobody could bring back. Its members can be taken out of it all the same.
+func (p *Push) refusePurge(ctx context.Context, group id.Group, bears bool) error {
 	w, err := p.tx.Wave(ctx, p.Directory.ID)
 	if err != nil || w == nil || !w.Holds() {
 		return err
 	}
-	return p.held(w, "none of its groups is deleted")
+	if !bears {
+		err = p.tx.queryRow(ctx, `
+			select exists (
+				select 1
+				from restrictions
+				where organization = $1
+					and group_id = $2)`, p.tx.Organization, group).Scan(&bears)
+	}
+	if err != nil || !bears {
+		return err
+	}
+	return p.held(w, "no group that gives or restricts anything is deleted")
 }
 
 func (p *Push) held(w *Wave, what string) error {

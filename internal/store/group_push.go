@@ -341,7 +341,7 @@ func (p *Push) ModifyGroup(ctx context.Context, group string, check Check, chang
 func (p *Push) DeleteGroup(ctx context.Context, group string, check Check) error {
 	res, bears, err := p.lockGroup(ctx, group, check)
 	if err == nil {
-		err = p.refusePurge(ctx)
+		err = p.refusePurge(ctx, id.Group(group), bears)
 	}
 	if err != nil {
 		return err
