@@ -3,7 +3,7 @@
 import { counterpart } from "./lib/saml.mjs";
 import { startSamlp } from "./lib/samlp.mjs";
 
-counterpart("samlp, redirects, signed assertion", { start: () => startSamlp(), kinds: ["sqlite", "postgres"] });
+counterpart("samlp, redirects, signed assertion", { start: () => startSamlp(), kinds: ["sqlite", "postgres"], console: true });
 counterpart("samlp, forms, both signed, encrypted by AES-256-GCM", {
   start: () => startSamlp({ binding: "HTTP-POST", signResponse: true, encrypt: true }),
   saml: { signed: "both", name_id_format: "emailAddress" },

@@ -9,10 +9,14 @@
 //   phase(n)                brings its keys to phase 1..4 of a rollover: old, both published, new one signing, old gone
 //   stop()
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startApplication } from "./application.mjs";
 import { axe, fits, person, startBrowser } from "./browser.mjs";
 import { caller, install, secrets, until } from "./vestibule.mjs";
+
+const out = path.resolve(import.meta.dirname, "../out");
 
 /** The people at the provider; everybody's password is their name and -pw. */
 export const people = {
@@ -73,10 +77,11 @@ applications:
 `;
 
 /**
- * The suite. start gives a provider; saml are the connection's choices; encrypted says that its assertions must be. The provider stands at localhost and Vestibule at
+ * The suite. start gives a provider; saml are the connection's choices; encrypted says that its assertions must be,
+ * console that new certificates are approved there rather than by the admin API. The provider stands at localhost and Vestibule at
  * 127.0.0.1: two sites to a browser, so that its posts to us come without our SameSite=Lax cookies, as in the world.
  */
-export function counterpart(name, { start, saml = {}, encrypted = false, timeout = 240_000, kinds = ["sqlite"] }) {
+export function counterpart(name, { start, saml = {}, encrypted = false, console = false, timeout = 240_000, kinds = ["sqlite"] }) {
   for (const kind of kinds) describe(`SAML with ${name} on ${kind}`, { timeout }, () => run(kind));
 
   function run(kind) {
@@ -202,6 +207,45 @@ export function counterpart(name, { start, saml = {}, encrypted = false, timeout
       await signIn(ann.page, "ann");
     });
 
+    /** Looks at the page of both sides' certificates, in light, dark and on a phone, and approves what waits there. */
+    async function approveAsOperator(pending) {
+      const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
+      const operator = await person(browser);
+      const { page } = operator;
+      await page.goto(link);
+      await page.getByLabel("Your name").fill("Oda Operator");
+      await page.getByLabel("Email").fill("oda@operator.example");
+      await page.getByLabel("Password").fill("three herons left early");
+      await page.getByRole("button", { name: "Become the operator" }).click();
+      await page.waitForURL((u) => !u.pathname.startsWith("/setup"));
+      await page.goto(`${here.url}/o/northwind`);
+      await page.getByText("Northwind SSO publishes other keys or addresses").waitFor();
+      await page.getByRole("link", { name: "Look at them" }).click();
+      await page.getByRole("heading", { level: 1, name: "Certificates and keys of Northwind SSO" }).waitFor();
+      for (const c of pending.certificates) assert.ok((await text(page)).includes(c.fingerprint));
+      mkdirSync(out, { recursive: true });
+      for (const [view, size, colorScheme] of [
+        ["light", { width: 1280, height: 900 }, "light"],
+        ["dark", { width: 1280, height: 900 }, "dark"],
+        ["390", { width: 390, height: 844 }, "light"],
+        ["320", { width: 320, height: 700 }, "light"],
+      ]) {
+        await page.setViewportSize(size);
+        await page.emulateMedia({ colorScheme });
+        assert.deepEqual(await axe(page), [], view);
+        assert.equal(await fits(page), true, view);
+        await page.screenshot({ path: path.join(out, `saml-keys-${view}.png`), fullPage: true });
+      }
+      await page.getByLabel(/Reason/).fill("compared by telephone");
+      await page.getByRole("button", { name: "Approve" }).click();
+      await page.getByRole("status").getByText("counts from now on").waitFor();
+      assert.equal(await page.getByRole("heading", { name: "New metadata waits" }).count(), 0);
+      await page.getByRole("button", { name: "Ask its metadata now" }).click();
+      await page.getByRole("status").getByText("was asked for its metadata").waitFor();
+      assert.deepEqual(operator.violations, []);
+      await operator.close();
+    }
+
     test("each phase of the provider's key rollover keeps every sign-in working", async () => {
       const fresh = async () => {
         const someone = await person(browser);
@@ -221,8 +265,11 @@ export function counterpart(name, { start, saml = {}, encrypted = false, timeout
       assert.equal(both.approved.certificates.length, 1);
       assert.equal(both.pending?.certificates.length, 2, JSON.stringify(both));
       await fresh();
-      const approved = await api("POST", "/connections/saml/metadata/approve", { fingerprint: both.pending.fingerprint, reason: "compared" });
-      assert.equal(approved.status, 204, approved.text);
+      if (console) await approveAsOperator(both.pending);
+      else {
+        const approved = await api("POST", "/connections/saml/metadata/approve", { fingerprint: both.pending.fingerprint, reason: "compared" });
+        assert.equal(approved.status, 204, approved.text);
+      }
       await fresh();
       await idp.phase(3);
       await fresh();

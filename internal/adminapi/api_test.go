@@ -591,6 +591,8 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"switch-access":     `{"custom":true}`,
 			"invite":            `{"email":"new@fieldserv.example"}`,
 			"resolve-conflict":  `{"decision":"keep"}`,
+			"approve-connection-metadata": `{"fingerprint":"x"}`, "decline-connection-metadata": `{"fingerprint":"x"}`,
+			"make-connection-key": `{"purpose":"signing"}`,
 			"make-connection":   `{"id":"corp","protocol":"oidc","name":"Corporate","issuer":"https://idp.example","client_id":"x"}`,
 			"change-connection": `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
 			"claim-domain":      `{"domain":"fieldserv.example"}`,

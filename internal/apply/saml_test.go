@@ -1,0 +1,76 @@
+package apply_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vestibule-id/vestibule/internal/apply"
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
+)
+
+const samlMetadata = "metadata: {env: FIELDSERV_SAML_METADATA}"
+
+func TestRun_TheChoicesOfASAMLConnection(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	file := edited(t, samlMetadata, samlMetadata+`
+        upstream_logout: true
+        acr_values: ["urn:example:mfa"]
+        saml:
+          entity_id: https://idp.example/entity
+          binding: post
+          name_id_format: persistent
+          force_authn: true
+          signed: both
+          unsolicited: true
+          ignore_certificate_dates: true
+          clock_skew: 3m
+          #`)
+	if _, err := run(db, apply.Options{}, getenv(), file); err != nil {
+		t.Fatal(err)
+	}
+	var got store.SignInConnection
+	err := db.Read(context.Background(), "fieldserv", func(tx *store.Tx) (err error) {
+		got, err = tx.SignInConnection(context.Background(), "saml")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := connection.SAMLChoices{
+		EntityID: "https://idp.example/entity", Binding: connection.RequestPost, NameIDFormat: "persistent", ForceAuthn: true, Signed: "both",
+		Unsolicited: true, IgnoreCertificateDates: true, ClockSkewSeconds: 180,
+	}
+	if diff := cmp.Diff(want, got.Settings.SAML); diff != "" || !got.Settings.UpstreamLogout || len(got.Settings.ACRValues) != 1 {
+		t.Errorf("(-want +got)\n%s %+v", diff, got.Settings)
+	}
+	if plan, err := run(db, apply.Options{}, getenv(), file); err != nil || !strings.Contains(strings.ToLower(plan), "nothing to change") {
+		t.Errorf("a second time: %v %v", plan, err)
+	}
+}
+
+func TestRun_RefusesSAMLChoicesThatCannotHold(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	for choice, want := range map[string]string{
+		"binding: soap":                   `connections[0].saml.binding: "soap" is neither redirect nor post`,
+		"signed: neither":                 `connections[0].saml.signed: "neither" is none of either, assertion, response, both`,
+		"clock_skew: 6m":                  "connections[0].saml.clock_skew: A clock may be up to five minutes off",
+		"name_id_format: transient":       `connections[0].saml.name_id_format: "transient" is neither`,
+		"metadata_signed_by: certificate": "connections[0].saml.metadata_signed_by: The key that signs the metadata cannot be read",
+		"name_id_format: \"urn:oasis:names:tc:SAML:2.0:nameid-format:transient\"": "would make another person of everybody",
+		"acs: https://evil.example": "there is no such field here",
+	} {
+		_, err := run(db, apply.Options{}, getenv(), edited(t, samlMetadata, samlMetadata+"\n        saml: {"+choice+"}\n        #"))
+		var problems apply.Problems
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v\nwant %q in it", choice, err, want)
+		}
+	}
+}
