@@ -167,8 +167,9 @@ func (a *API) invitations(api huma.API) {
 		OperationID: "revoke-invitation", Method: http.MethodDelete, Path: path + "/{invitation}", Summary: "Revoke an invitation",
 		Description: "The link is void at once, and the pending user is gone with what was given.", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
-		ofInvitation
-		Reason string `query:"reason" maxLength:"500"`
+		Of
+		Invitation id.Invitation `path:"invitation"`
+		Reason     string        `query:"reason" maxLength:"500"`
 	},
 	) (*Nothing, error) {
 		return &Nothing{}, a.write(ctx, in.Organization, func(tx *store.Tx) error {
