@@ -303,7 +303,7 @@ func (c *Console) rules(v *visit, tx *store.Tx) (templ.Component, error) {
 	}
 	glass := false
 	for _, x := range list {
-		line := ruleException{SSOException: x, Until: v.when(x.Expires, ""), Over: x.Over(v.now)}
+		line := ruleException{SSOException: x, Until: v.when(x.Expires.Add(-time.Second), ""), Over: x.Over(v.now)}
 		if x.Source != "file" {
 			line.Ends = v.at("rules/exceptions/" + string(x.ID) + "/end")
 		}

@@ -637,7 +637,7 @@ func rulesPage(r rules) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if r.Enforcement.Since.IsZero() {
+			if r.Enforcement.Since.IsZero() && !r.Enforcement.File {
 				if len(r.Missing) > 0 {
 					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<p>Before it can be demanded here:</p><ul>")
 					if templ_7745c5c3_Err != nil {
@@ -698,7 +698,7 @@ func rulesPage(r rules) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				}
-			} else {
+			} else if !r.Enforcement.Since.IsZero() {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "<form method=\"post\" action=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
