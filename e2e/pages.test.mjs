@@ -140,6 +140,7 @@ describe("every page", { timeout: 600_000 }, () => {
     "drift-groups": "/o/northwind/directories/entra/drift?of=groups&kind=stale",
     wave: "/o/northwind/directories/entra/wave",
     connections: "/o/northwind/connections",
+    rules: "/o/northwind/rules",
     applications: "/o/northwind/applications",
     conflicts: "/o/northwind/conflicts",
     audit: "/o/northwind/audit",
@@ -155,6 +156,8 @@ describe("every page", { timeout: 600_000 }, () => {
     "authorize-error": "/authorize?client_id=nobody",
     invitation,
     "invitation-unknown": `/invitation/northwind/${"a".repeat(43)}`,
+    "signin-password": "/signin?return_to=/&organization=northwind&way=password",
+    "personal-link-over": `/signin/link/reset/northwind/${"a".repeat(43)}`,
     "logged-out": "/end_session",
   });
 
