@@ -103,6 +103,9 @@ func (f *flow) turnAway(w http.ResponseWriter, r *http.Request, at stop, err err
 // passwordFor is the page for a password as far as the request says for whom. Whoever shows it once more is who is signed in.
 func (f *flow) passwordFor(r *http.Request, attempt session.Attempt, hints session.Hints, org string) passwordView {
 	v := passwordView{attempt: attempt.ID, organization: hints.Organization, email: hints.LoginHint, again: hints.StepUp}
+	if typed := r.URL.Query().Get("email"); v.email == "" && connection.DomainOf(typed) != "" {
+		v.email = typed
+	}
 	if v.organization == "" && id.Declared(org) {
 		v.organization = id.Organization(org)
 	}

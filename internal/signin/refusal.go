@@ -34,7 +34,7 @@ const (
 	CodeInvitationOther connection.Code = "invitation-other" // the provider vouches for another address than the invited one
 	CodeInvitationKnown connection.Code = "invitation-known" // the provider's account is a user's here already
 
-	CodeInternal      connection.Code = "internal" // our own fault
+	CodeInternal connection.Code = "internal" // our own fault
 )
 
 // refusal ends a sign-in. Code is for everybody, detail for the administrator, cause for the log.
@@ -117,27 +117,27 @@ var wordsOf = map[connection.Code]words{
 	connection.CodeUnverified:    {http.StatusForbidden, "Your address is not confirmed", "Your identity provider does not vouch for your email address, so no account could be made at %s.", "Confirm your address there and sign in again.", true},
 	connection.CodeEmailTaken:    {http.StatusForbidden, "Somebody holds this address", "An account of %s has this address already and is not tied to your sign-in.", askAdministrator, false},
 
-	CodeAttempt:       {http.StatusGone, "This sign-in is over", "It was finished already, took longer than ten minutes, or was begun in another browser.", "Go back to where you started and sign in again.", false},
-	CodeProvider:      {http.StatusBadGateway, "Your identity provider's answer could not be used", "What it answered does not fit how %s set it up here.", askAdministrator, true},
-	CodeUnreachable:   {http.StatusServiceUnavailable, "Your identity provider does not answer", "The identity provider of %s could not be reached in time.", "Try again in a minute.", true},
-	CodeDenied:        {http.StatusForbidden, "Your identity provider turned you away", "It did not sign you in to %s.", "Try again. If it stays, your IT department can see why, and may have to assign this application to you.", true},
-	CodeToken:         {http.StatusForbidden, "The sign-in could not be verified", "What your identity provider sent does not prove who you are to %s.", "Try again. If it stays, send the text below to your administrator.", true},
-	CodeIssuer:        {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
-	CodeUnasked:       {http.StatusForbidden, "This sign-in did not begin here", "Your identity provider sent you without being asked. Such a sign-in could be somebody else's, so it is not taken.", "Open the application you want to use, or this site, and sign in from there.", false},
-	CodeOtherPerson:   {http.StatusForbidden, "That was somebody else", "You are signed in to %s as one person, and another one has just been shown. Nothing was changed.", "Sign out first if you want to use the other account, or try again with this one.", true},
-	CodeNotFresh:      {http.StatusForbidden, "Your identity provider did not ask you anew", "What you want to do needs a fresh sign-in, and the provider of %s let you through on an earlier one.", "Try again and choose another way, or sign out there first. If it stays, send the text below to your administrator.", true},
-	CodeNoFactor:      {http.StatusForbidden, "A second factor is missing", "%s asks for a second factor, and none of yours can be used for it.", "Ask an administrator of %s to reset your factors; you then set up a new one when you sign in.", true},
-	CodeNoAddress:     {http.StatusConflict, "No code can be sent to you", "Your account at %s has no address to send a code to, or nobody carries messages for it.", "Choose another way, or ask an administrator of %s.", true},
-	CodeTooMany:       {http.StatusTooManyRequests, "Too many codes", "Too many codes were asked for or tried for your account at %s.", "Wait a quarter of an hour, or use a passkey.", true},
-	CodeChallenge:     {http.StatusGone, "This question is over", "It was answered already, or it took too long.", "Try again: you get a new one.", true},
-	CodeUnknownKey:    {http.StatusForbidden, "This passkey is not known here", "It was removed from your account, or it belongs to another installation.", "Sign in another way. You can remove the passkey from your device.", true},
-	CodeRefusedKey:    {http.StatusForbidden, "The passkey could not be verified", "What your device answered does not prove who you are.", "Try again, or choose another way.", true},
-	CodeCopiedKey:     {http.StatusForbidden, "This passkey may have been copied", "It counted backwards, as a copy of it would.", "Use another way to sign in, remove this passkey in your account and enrol a new one. Tell an administrator of %s.", true},
-	CodeWrongPassword: {http.StatusUnauthorized, "That does not fit", "What you entered does not fit together.", "Try again, or have a link sent to you.", true},
+	CodeAttempt:         {http.StatusGone, "This sign-in is over", "It was finished already, took longer than ten minutes, or was begun in another browser.", "Go back to where you started and sign in again.", false},
+	CodeProvider:        {http.StatusBadGateway, "Your identity provider's answer could not be used", "What it answered does not fit how %s set it up here.", askAdministrator, true},
+	CodeUnreachable:     {http.StatusServiceUnavailable, "Your identity provider does not answer", "The identity provider of %s could not be reached in time.", "Try again in a minute.", true},
+	CodeDenied:          {http.StatusForbidden, "Your identity provider turned you away", "It did not sign you in to %s.", "Try again. If it stays, your IT department can see why, and may have to assign this application to you.", true},
+	CodeToken:           {http.StatusForbidden, "The sign-in could not be verified", "What your identity provider sent does not prove who you are to %s.", "Try again. If it stays, send the text below to your administrator.", true},
+	CodeIssuer:          {http.StatusForbidden, "The answer came from elsewhere", "The answer is not of the identity provider that %s uses.", "Try again. If it stays, send the text below to your administrator.", true},
+	CodeUnasked:         {http.StatusForbidden, "This sign-in did not begin here", "Your identity provider sent you without being asked. Such a sign-in could be somebody else's, so it is not taken.", "Open the application you want to use, or this site, and sign in from there.", false},
+	CodeOtherPerson:     {http.StatusForbidden, "That was somebody else", "You are signed in to %s as one person, and another one has just been shown. Nothing was changed.", "Sign out first if you want to use the other account, or try again with this one.", true},
+	CodeNotFresh:        {http.StatusForbidden, "Your identity provider did not ask you anew", "What you want to do needs a fresh sign-in, and the provider of %s let you through on an earlier one.", "Try again and choose another way, or sign out there first. If it stays, send the text below to your administrator.", true},
+	CodeNoFactor:        {http.StatusForbidden, "A second factor is missing", "%s asks for a second factor, and none of yours can be used for it.", "Ask an administrator of %s to reset your factors; you then set up a new one when you sign in.", true},
+	CodeNoAddress:       {http.StatusConflict, "No code can be sent to you", "Your account at %s has no address to send a code to, or nobody carries messages for it.", "Choose another way, or ask an administrator of %s.", true},
+	CodeTooMany:         {http.StatusTooManyRequests, "Too many codes", "Too many codes were asked for or tried for your account at %s.", "Wait a quarter of an hour, or use a passkey.", true},
+	CodeChallenge:       {http.StatusGone, "This question is over", "It was answered already, or it took too long.", "Try again: you get a new one.", true},
+	CodeUnknownKey:      {http.StatusForbidden, "This passkey is not known here", "It was removed from your account, or it belongs to another installation.", "Sign in another way. You can remove the passkey from your device.", true},
+	CodeRefusedKey:      {http.StatusForbidden, "The passkey could not be verified", "What your device answered does not prove who you are.", "Try again, or choose another way.", true},
+	CodeCopiedKey:       {http.StatusForbidden, "This passkey may have been copied", "It counted backwards, as a copy of it would.", "Use another way to sign in, remove this passkey in your account and enrol a new one. Tell an administrator of %s.", true},
+	CodeWrongPassword:   {http.StatusUnauthorized, "That does not fit", "What you entered does not fit together.", "Try again, or have a link sent to you.", true},
 	CodeInvitationOver:  {http.StatusGone, "This invitation cannot be used", "It was accepted, taken back or sent again meanwhile.", "Take the link of the newest letter, sign in if you have accepted already, or ask whoever invited you.", false},
 	CodeInvitationOther: {http.StatusForbidden, "That is another address", "The account you signed in with has another address than the one that was invited to %s.", "Open the link again and sign in with the invited address, or ask whoever invited you to invite the other one.", false},
 	CodeInvitationKnown: {http.StatusForbidden, "You are here already", "The account you signed in with belongs to a user of %s already, so it needs no invitation.", "Sign in without the invitation. If you are to have more roles, ask whoever invited you to give them to that account.", false},
-	CodeInternal:      {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
+	CodeInternal:        {http.StatusInternalServerError, "Something went wrong on our side", "You were not signed in. Nothing was changed.", "Try again. If it stays, send the text below to whoever runs this installation.", true},
 }
 
 // named puts the organization's name where a sentence has room for it.

@@ -331,7 +331,7 @@ func (f *flow) route(w http.ResponseWriter, r *http.Request, attempt session.Att
 		}
 		f.askPassword(w, r, attempt, v, http.StatusOK)
 	case connection.Choose:
-		f.render(w, r, http.StatusOK, choosePage(home, attempt.ID, route.Choices))
+		f.render(w, r, http.StatusOK, choosePage(home, attempt.ID, route.Choices, hints.LoginHint))
 	case connection.Blocked:
 		if route.InvalidRequest() {
 			at.organization, at.name = "", "" // what the request names does not exist
