@@ -11,5 +11,6 @@ counterpart("samlp, forms, both signed, encrypted by AES-256-GCM", {
 });
 counterpart("samlp, redirects, encrypted by AES-256-CBC", {
   start: () => startSamlp({ encrypt: true, encryptionAlgorithm: "http://www.w3.org/2001/04/xmlenc#aes256-cbc" }),
+  saml: { unsolicited: true },
   encrypted: true,
 });

@@ -2,10 +2,10 @@
 import { startKeycloakSAML } from "../lib/keycloak.mjs";
 import { counterpart } from "../lib/saml.mjs";
 
-counterpart("Keycloak", { start: () => startKeycloakSAML(), timeout: 600_000 });
+counterpart("Keycloak", { start: () => startKeycloakSAML(), timeout: 1_200_000 });
 counterpart("Keycloak, requests by a form, encrypted", {
   start: () => startKeycloakSAML({ attributes: { "saml.encrypt": "true", "saml.force.post.binding": "true" } }),
   saml: { binding: "post", name_id_format: "emailAddress" },
-  timeout: 600_000,
+  timeout: 1_200_000,
   encrypted: true,
 });

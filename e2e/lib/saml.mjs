@@ -310,6 +310,18 @@ export function counterpart(name, { start, saml = {}, encrypted = false, console
       await fresh();
     });
 
+    if (saml.unsolicited)
+      test("whom the provider sends unasked is asked, and lands on one page", async () => {
+        const { page } = ann;
+        await page.context().clearCookies({ domain: "127.0.0.1" });
+        await page.goto(idp.portal);
+        await page.getByRole("heading", { name: "Sign in to Northwind Energy?" }).waitFor();
+        assert.deepEqual(await axe(page), []);
+        assert.equal(await fits(page), true);
+        await page.getByRole("button", { name: `Sign in as ${people.ann.email}` }).click();
+        await arrived(page);
+      });
+
     test("a provider that is down is a clear page, and another organization's matter", async () => {
       const someone = await person(browser);
       await someone.page.goto(`${here.url}/signin?organization=southwind`);

@@ -95,6 +95,38 @@ export async function startSamlp({ binding = "HTTP-Redirect", signResponse = fal
     req.session = session?.state ?? {};
     const common = { issuer: entityId, cert: signing.cert, key: signing.key, signatureAlgorithm: "rsa-sha256", digestAlgorithm: "sha256" };
 
+    const respond = (user) => {
+      session.participants = session.participants.filter((p) => p.serviceProviderId !== sp.entityId);
+      session.participants.push({
+        serviceProviderId: sp.entityId,
+        nameId: user.email,
+        nameIdFormat: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+        sessionIndex: session.index,
+        serviceProviderLogoutURL: sp.slo,
+        cert: sp.signing,
+        binding: `${bindings}${binding}`,
+      });
+      samlp.auth({
+        ...common,
+        getPostURL: (audience, dom, r, done) => done(null, sp.acs),
+        getUserFromRequest: () => ({
+          id: user.email,
+          emails: [{ value: user.email }],
+          displayName: `${user.given} ${user.family}`,
+          name: { givenName: user.given, familyName: user.family },
+        }),
+        nameIdentifierFormat: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+        audience: sp.entityId,
+        recipient: sp.acs,
+        destination: sp.acs,
+        sessionIndex: session.index,
+        lifetimeInSeconds: 300,
+        signResponse,
+        deflate: req.method === "GET",
+        ...(encrypt ? { encryptionCert: sp.encryption, encryptionPublicKey: sp.encryptionKey, ...(encryptionAlgorithm ? { encryptionAlgorithm, disallowEncryptionWithInsecureAlgorithm: false, warnOnInsecureEncryptionAlgorithm: false } : {}) } : {}),
+      })(req, res, failed);
+    };
+
     if (url.pathname === "/metadata") {
       res.setHeader("content-type", "application/samlmetadata+xml");
       return res.end(metadata());
@@ -127,36 +159,13 @@ export async function startSamlp({ binding = "HTTP-Redirect", signResponse = fal
             ),
           );
         }
-        session.participants = session.participants.filter((p) => p.serviceProviderId !== sp.entityId);
-        session.participants.push({
-          serviceProviderId: sp.entityId,
-          nameId: user.email,
-          nameIdFormat: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
-          sessionIndex: session.index,
-          serviceProviderLogoutURL: sp.slo,
-          cert: sp.signing,
-          binding: `${bindings}${binding}`,
-        });
-        samlp.auth({
-          ...common,
-          getPostURL: (audience, dom, r, done) => done(null, sp.acs),
-          getUserFromRequest: () => ({
-            id: user.email,
-            emails: [{ value: user.email }],
-            displayName: `${user.given} ${user.family}`,
-            name: { givenName: user.given, familyName: user.family },
-          }),
-          nameIdentifierFormat: "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
-          audience: sp.entityId,
-          recipient: sp.acs,
-          destination: sp.acs,
-          sessionIndex: session.index,
-          lifetimeInSeconds: 300,
-          signResponse,
-          deflate: req.method === "GET",
-          ...(encrypt ? { encryptionCert: sp.encryption, encryptionPublicKey: sp.encryptionKey, ...(encryptionAlgorithm ? { encryptionAlgorithm, disallowEncryptionWithInsecureAlgorithm: false, warnOnInsecureEncryptionAlgorithm: false } : {}) } : {}),
-        })(req, res, failed);
+        respond(user);
       });
+    }
+    if (url.pathname === "/portal") {
+      // What a provider's own page of applications does: a response that nobody asked for, with an address as RelayState.
+      req.query = { RelayState: "https://elsewhere.example/" };
+      return people[session?.user] ? respond(people[session.user]) : failed("nobody is signed in");
     }
     if (url.pathname === "/logout") {
       return samlp.logout({
@@ -189,6 +198,7 @@ export async function startSamlp({ binding = "HTTP-Redirect", signResponse = fal
   return {
     entityId,
     metadataUrl: `${origin}/metadata`,
+    portal: `${origin}/portal`,
     async register(given) {
       const of = (use) => pem(bare(new RegExp(`use="${use}".*?<ds:X509Certificate>([^<]+)<`, "s").exec(given.metadata)[1]));
       const { X509Certificate } = await import("node:crypto");

@@ -69,6 +69,7 @@
 //     answer one address faster than it may ask, and end the attempt.
 //   - 156: escape Status on the page.
 //   - 159: a request with SAMLart and no SAMLResponse is refused here; route nothing to it.
+//   - 144, where unsolicited responses are taken: ask the person before anybody is signed in, since any page could have sent one.
 //   - 160: the assertion consumer service answers POST only.
 //   - 161: choose the connection by the address that was posted to, never by the issuer in the message.
 //   - 162, another user's: end only sessions of that NameID at this connection.

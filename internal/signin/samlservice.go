@@ -238,7 +238,8 @@ func (s *service) changed(c connection.Connection, before, after string) audit.E
 	return e
 }
 
-// RefreshMetadata asks all addresses whose documents are due. It is periodic work of one node.
+// RefreshMetadata asks all addresses whose documents are due, and tells of certificates that end soon. It is periodic work of one
+// node.
 func (s *SignIn) RefreshMetadata(ctx context.Context) error {
 	service := s.service()
 	var all []connection.Connection
@@ -256,9 +257,10 @@ func (s *SignIn) RefreshMetadata(ctx context.Context) error {
 			return err
 		})
 		// What no sign-in has asked for yet is fetched by the first one, or by the test of the connection.
-		if failed == nil && known.Approved.Body != "" && !s.DB.Now().Before(known.Approved.Expires) {
+		if failed == nil && known.Fetched && known.Approved.Body != "" && !s.DB.Now().Before(known.Approved.Expires) {
 			_, failed = service.renewal(ctx, c)
 		}
+		failed = errors.Join(failed, s.tellEnd(ctx, c))
 		if failed != nil {
 			// One provider that does not answer keeps no other from being asked.
 			s.Log.WarnContext(ctx, "metadata not renewed, the approved one serves",
@@ -266,6 +268,22 @@ func (s *SignIn) RefreshMetadata(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// tellEnd tells a connection's administrators that its provider's certificate ends soon.
+func (s *SignIn) tellEnd(ctx context.Context, c connection.Connection) error {
+	return s.DB.Write(ctx, c.Organization, func(tx *store.Tx) error {
+		known, err := tx.SAMLMetadata(ctx, c)
+		if err != nil || known.Approved.Body == "" {
+			return err
+		}
+		approved, err := store.ReadSAMLMetadata(c, known.Approved.Body)
+		if err != nil {
+			return err
+		}
+		_, err = tx.TellCertificateEnd(ctx, c, approved)
+		return err
+	})
 }
 
 // AskMetadata asks one connection's address now, because an administrator said so.
