@@ -10,6 +10,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/seal"
@@ -60,6 +61,15 @@ func (f *flow) pass(
 	if p.Session == "" {
 		var err error
 		if p, err = f.again(ctx, tx, attempt, p); err != nil {
+			return landing{}, err
+		}
+	}
+	if p.Session != "" {
+		// What a session has shown ends with it: a step-up that was begun before a sign-out, or before somebody ended the session,
+		// must not bring it back by a second factor alone (negative case 179).
+		if _, err := tx.SessionByID(ctx, p.Session); fault.KindOf(err) == fault.Unauthenticated {
+			return landing{}, refuse(CodeAttempt, "the session that was proved anew has ended")
+		} else if err != nil {
 			return landing{}, err
 		}
 	}

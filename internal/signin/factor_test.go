@@ -315,6 +315,31 @@ func TestStepUp_ProvesAnOldSessionAnewAndGivesItANewHandle(t *testing.T) {
 	})
 }
 
+// 179: what was begun before a sign-out brings nobody back after it.
+func TestStepUp_179_DiesWithItsSession(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.push("oid-ann", "ann", "ann@northwind.example")
+		w.says(map[string]any{"auth_time": w.clock.Now().Unix()})
+		w.mustSignIn()
+		key, _ := w.enrolApp(w.lands(w.stepUp(mfa.TOTP), "/signin/enrol?"))
+		w.clock.Advance(11 * time.Minute)
+		page := w.lands(w.stepUp(""), "/signin/factor?attempt=")
+		s, err := w.session(northwind)
+		w.must(err)
+		w.write(func(tx *store.Tx) error {
+			_, err := tx.EndSession(w.ctx, s.ID)
+			return err
+		})
+		a := w.post("/signin/factor", "attempt", attemptOf(page), "way", "totp", "code", w.code(key))
+		if a.code() != string(signin.CodeAttempt) || len(a.header.Values("Set-Cookie")) > 0 {
+			t.Errorf("after the session ended: %d %s", a.status, a.doc.Find("main").Text())
+		}
+		if _, err := w.session(northwind); fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("a session: %v", err)
+		}
+	})
+}
+
 func TestStepUp_ThroughTheProviderNeedsItsProofAndTheSamePerson(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ann := w.push("oid-ann", "ann", "ann@northwind.example")
