@@ -77,7 +77,7 @@ func begin(t *testing.T, db *store.DB) *caller {
 	}
 	r := chi.NewRouter()
 	(&adminapi.API{
-		DB: db, Log: slog.New(slog.DiscardHandler),
+		DB: db, URL: "https://id.example", Log: slog.New(slog.DiscardHandler),
 		From: func(*http.Request) (string, string) { return "192.0.2.7", "request-1" },
 		Metadata: func(ctx context.Context, org id.Organization, c id.Connection) error {
 			return db.Read(ctx, org, func(tx *store.Tx) error {
