@@ -34,6 +34,7 @@ const (
 	ActorConnection  ActorKind = "connection"
 	ActorApplication ActorKind = "application"
 	ActorSystem      ActorKind = "system"
+	ActorSetupLink   ActorKind = "setup-link" // whoever holds it; the name is its contact's
 )
 
 // Actor is who acts, together with the request they act by. A door makes one per request and hands it down.

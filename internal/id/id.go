@@ -40,6 +40,7 @@ type (
 	Request         string // of a directory, in its log
 	Invitation      string
 	Webhook         string
+	SetupLink       string
 )
 
 // New makes a UUIDv7 of the asked kind. It panics only if the system has no randomness, which is a broken machine.

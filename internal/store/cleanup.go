@@ -31,6 +31,7 @@ var cleanups = []expired{
 	{"pending_identities", []string{"organization", "id"}, "expires < $1", day},
 	{"known_browsers", []string{"organization", "user_id", "browser_hash"}, "used < $1", 180 * day},
 	{"sso_exceptions", []string{"organization", "id"}, "expires < $1", 90 * day},
+	{"setup_links", []string{"organization", "id"}, "expires < $1", 90 * day},
 	{"connection_tests", []string{"organization", "id"}, "started < $1", 30 * day},
 	{"operator_links", []string{"hash"}, "expires < $1", day},
 	{"operator_sessions", []string{"hash"}, "expires < $1", day},
