@@ -37,8 +37,8 @@ type API struct {
 	CheckDomain func(ctx context.Context, actor audit.Actor, org id.Organization, domain string) (store.DomainClaim, error)
 	// Metadata asks a SAML provider for its metadata out of turn.
 	Metadata func(ctx context.Context, org id.Organization, c id.Connection) error
-	URL  string                                   // the public base URL, for the links of invitations
-	Mail *mail.Mailer                             // says what becomes of letters
+	URL      string       // the public base URL, for the links of invitations
+	Mail     *mail.Mailer // says what becomes of letters
 }
 
 // Mount serves the API under /api/v1.

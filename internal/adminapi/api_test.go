@@ -585,18 +585,18 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"{domain}", "northwind.example", "{exception}", "x1",
 		)
 		bodies := map[string]string{
-			"give-role":         `{"user":"` + string(c.dana) + `","role":"viewer"}`,
-			"restrict":          `{"user":"` + string(c.dana) + `","actions":["read"]}`,
-			"map-group":         `{"group":"night-shift","role":"viewer"}`,
-			"switch-access":     `{"custom":true}`,
-			"invite":            `{"email":"new@fieldserv.example"}`,
-			"resolve-conflict":  `{"decision":"keep"}`,
+			"give-role":                   `{"user":"` + string(c.dana) + `","role":"viewer"}`,
+			"restrict":                    `{"user":"` + string(c.dana) + `","actions":["read"]}`,
+			"map-group":                   `{"group":"night-shift","role":"viewer"}`,
+			"switch-access":               `{"custom":true}`,
+			"invite":                      `{"email":"new@fieldserv.example"}`,
+			"resolve-conflict":            `{"decision":"keep"}`,
 			"approve-connection-metadata": `{"fingerprint":"x"}`, "decline-connection-metadata": `{"fingerprint":"x"}`,
 			"make-connection-key": `{"purpose":"signing"}`,
-			"make-connection":   `{"id":"corp","protocol":"oidc","name":"Corporate","issuer":"https://idp.example","client_id":"x"}`,
-			"change-connection": `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
-			"claim-domain":      `{"domain":"fieldserv.example"}`,
-			"set-sso":           `{"enforced":false}`,
+			"make-connection":     `{"id":"corp","protocol":"oidc","name":"Corporate","issuer":"https://idp.example","client_id":"x"}`,
+			"change-connection":   `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
+			"claim-domain":        `{"domain":"fieldserv.example"}`,
+			"set-sso":             `{"enforced":false}`,
 			"make-sso-exception": `{"address":"olga@fieldserv.example","kind":"guest","reason":"a test","expires":"` +
 				time.Now().AddDate(0, 1, 0).Format(time.RFC3339) + `"}`,
 		}
