@@ -4,9 +4,10 @@ import { freePort, secrets } from "./vestibule.mjs";
 
 /**
  * Starts the provider. people maps a name to its claims; each is an account whose sub is "sub-" + name (an id that only this
- * provider knows, as Entra's is). redirectUris are the callbacks it accepts. Change people while it runs.
+ * provider knows, as Entra's is). redirectUris are the callbacks it accepts; client and features are laid over what it is given.
+ * Change people while it runs.
  */
-export async function startUpstream({ people, redirectUris = [], port }) {
+export async function startUpstream({ people, redirectUris = [], port, client = {}, features = {} }) {
   port ??= await freePort();
   const issuer = `http://127.0.0.1:${port}`;
   const provider = new Provider(issuer, {
@@ -17,13 +18,16 @@ export async function startUpstream({ people, redirectUris = [], port }) {
         redirect_uris: redirectUris,
         grant_types: ["authorization_code"],
         response_types: ["code"],
+        ...client,
       },
     ],
     claims: { openid: ["sub", "oid"], email: ["email", "email_verified"], profile: ["name", "groups"] },
     conformIdTokenClaims: false,
-    features: { devInteractions: { enabled: false } },
+    features: { devInteractions: { enabled: false }, ...features },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     cookies: { keys: ["a cookie key of the sample provider"] },
+    // By itself it asks no address of this machine, which is where everything here is.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     async findAccount(_, accountId) {
       const claims = people[accountId.replace(/^sub-/, "")];
       return claims && { accountId, claims: async () => ({ sub: accountId, ...claims }) };
