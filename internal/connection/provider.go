@@ -276,7 +276,7 @@ var Providers = []Provider{
 		},
 	},
 	{
-		ID: GenericProvider, Name: "Another provider",
+		ID: GenericProvider, Name: "the identity provider",
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "nameid", Attribute: UserName},
 		},

@@ -381,6 +381,9 @@ func (c *Console) saveConnection(w http.ResponseWriter, r *http.Request, made bo
 				e.Wrong[field.Path] = field.Message
 			}
 			v.title = "Change " + either(e.Connection.Name, "the connection")
+			if made {
+				v.title = "New connection to " + e.Provider.Name
+			}
 			return page.Render(w, r, status, connectionEditPage(e))
 		}
 		return c.refusedChange(v, err)
