@@ -245,7 +245,7 @@ func TestSAML_162_TheProviderEndsSessions(t *testing.T) {
 		w.idp.Signer = signer
 		for name, query := range map[string]string{
 			"unsigned": unsigned.Encode(), "another's key": forged,
-			"altered":          strings.Replace(good, "RelayState=theirs", "RelayState=ours", 1),
+			"altered":                 strings.Replace(good, "RelayState=theirs", "RelayState=ours", 1),
 			"signed in another order": w.idp.Query(t, "SAMLRequest", samltest.Bytes(t, w.idp.LogoutRequest(w.slo(), "ada@northwind.example", "session-1")), "theirs", "RelayState", "message", "SigAlg"),
 			"old": asks(func(el *etree.Element) {
 				el.CreateAttr("IssueInstant", w.clock.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
