@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/idna"
 
@@ -78,12 +79,14 @@ type Settings struct {
 	Preset string `json:"preset,omitempty"`
 
 	// OpenID Provider.
-	Issuer       string   `json:"issuer,omitempty"`
-	ClientID     string   `json:"client_id,omitempty"`
-	ClientSecret string   `json:"client_secret,omitempty"` // sealed for SecretPlace
-	AuthMethod   string   `json:"auth_method,omitempty"`   // empty: what the provider's discovery prefers
-	Scopes       []string `json:"scopes,omitempty"`
-	Algorithms   []string `json:"algorithms,omitempty"` // pinned; empty: DefaultAlgorithms
+	Issuer       string `json:"issuer,omitempty"`
+	ClientID     string `json:"client_id,omitempty"`
+	ClientSecret string `json:"client_secret,omitempty"` // sealed for SecretPlace
+	// ClientSecretExpires is the day on which the secret ends at the provider, as an administrator noted it there; empty: not known.
+	ClientSecretExpires string   `json:"client_secret_expires,omitempty"`
+	AuthMethod          string   `json:"auth_method,omitempty"` // empty: what the provider's discovery prefers
+	Scopes              []string `json:"scopes,omitempty"`
+	Algorithms          []string `json:"algorithms,omitempty"` // pinned; empty: DefaultAlgorithms
 	// HostedDomain and Tenant pin the claims hd (Google) and tid (Entra): a token of another customer of the same provider is
 	// refused even where both share an issuer.
 	HostedDomain string `json:"hosted_domain,omitempty"`
@@ -106,6 +109,15 @@ type Settings struct {
 	Match        Match        `json:"match,omitzero"`
 	Provisioning Provisioning `json:"provisioning,omitempty"`
 	GroupsClaim  string       `json:"groups_claim,omitempty"`
+}
+
+// SecretEnds is when the client secret ends, the beginning of the day that is noted; zero where none is.
+func (s Settings) SecretEnds() time.Time {
+	day, err := time.Parse(time.DateOnly, s.ClientSecretExpires)
+	if err != nil {
+		return time.Time{}
+	}
+	return day
 }
 
 // SecretPlace is where a client secret is sealed to.
@@ -198,6 +210,9 @@ func validateOIDC(s *Settings, f *fault.Fault) {
 	case "", SecretBasic, SecretPost, PrivateKey:
 	default:
 		f.WithField("auth_method", "%q is none of %s, %s and %s.", s.AuthMethod, SecretBasic, SecretPost, PrivateKey)
+	}
+	if s.ClientSecretExpires != "" && s.SecretEnds().IsZero() {
+		f.WithField("client_secret_expires", "%q is no day; 2027-03-31 is one.", s.ClientSecretExpires)
 	}
 	for _, a := range s.Algorithms {
 		if !slices.Contains(Algorithms, a) {

@@ -41,7 +41,9 @@ const (
 	AccessChanged    Template = "access-changed"    // By, Changes []string, Link
 	NeedsRoles       Template = "needs-roles"       // Who ("Dana waits", "12 people wait"), Note, Link
 	ExpiryWarning    Template = "expiry-warning"    // What ("The token of the directory entra"), On, Days int, Then (what happens), Link
+	Expired          Template = "expired"           // What, On, Then, Link
 	DirectorySilent  Template = "directory-silent"  // Directory, Since, Link
+	DirectoryBack    Template = "directory-back"    // Directory, Since (the silence's beginning), Link
 	BrakeWave        Template = "brake-wave"        // Directory, Count int, Link
 	Conflict         Template = "conflict"          // What (a sentence), Link
 	SetupLink        Template = "setup-link"        // Inviter, Purpose ("single sign-on"), Link, Until

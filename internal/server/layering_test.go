@@ -27,7 +27,7 @@ var floors = map[string]int{
 
 	"internal/directory": 3, "internal/access": 3, "internal/connection": 3, "internal/application": 3,
 	"internal/invitation": 3, "internal/notification": 3,
-	"internal/mfa": 3,
+	"internal/mfa": 3, "internal/expiry": 3,
 
 	"internal/session": 2, "internal/audit": 2, "internal/outbox": 2,
 

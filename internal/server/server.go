@@ -101,6 +101,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Every("needs-roles", 24*time.Hour, o.DB.TellWhoWaits)
+	worker.Every("expiries", time.Hour, o.DB.TellExpiries)
+	worker.Every("silences", 15*time.Minute, o.DB.TellSilences)
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
 	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))

@@ -1,7 +1,6 @@
 package signin_test
 
 import (
-	"crypto/x509"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -327,44 +326,5 @@ func TestSAML_OurKeysRollOver(t *testing.T) {
 		}
 		w.mustSignInBy(encrypted(next, ""))
 		w.refuses(signin.CodeToken, func() answer { return w.signInBy(encrypted(first, "")) })
-	})
-}
-
-// Whoever sets up sign-in is told that the last certificate of a provider ends, once at each of the days.
-func TestSAML_ACertificatesEndIsToldAhead(t *testing.T) {
-	eachSAML(t, func(t *testing.T, w *samlWorld) {
-		w.db.Public = w.app.URL
-		now := w.clock.Now()
-		ends := func(n int, days time.Duration) *x509.Certificate {
-			return samltest.Certify(t, samltest.RSA(t, n, now).Key, now.Add(-time.Hour), now.Add(days*24*time.Hour)).Cert
-		}
-		tells := func(certs ...*x509.Certificate) (told bool) {
-			t.Helper()
-			w.must(w.db.Write(w.ctx, northwind, func(tx *store.Tx) error {
-				c, err := tx.SignInConnection(w.ctx, "saml")
-				if err != nil {
-					return err
-				}
-				m := &saml.Metadata{}
-				m.Certificates = certs
-				told, err = tx.TellCertificateEnd(w.ctx, c.Connection, m)
-				return err
-			}))
-			return told
-		}
-		short, long := ends(0, 20), ends(1, 900)
-		for _, step := range []struct {
-			after time.Duration
-			told  bool
-		}{{0, true}, {time.Hour, false}, {7 * 24 * time.Hour, true}, {time.Hour, false}, {6 * 24 * time.Hour, true}, {6 * 24 * time.Hour, true}, {48 * time.Hour, false}} {
-			w.clock.Advance(step.after)
-			if got := tells(short); got != step.told {
-				t.Errorf("%s after now: told %t, want %t", w.clock.Now().Sub(now), got, step.told)
-			}
-		}
-		if tells(short, long) {
-			t.Error("told of an older one beside a newer one")
-		}
-		w.must(w.service().RefreshMetadata(w.ctx)) // and the periodic work bears a document in the settings
 	})
 }

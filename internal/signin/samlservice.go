@@ -260,7 +260,6 @@ func (s *SignIn) RefreshMetadata(ctx context.Context) error {
 		if failed == nil && known.Fetched && known.Approved.Body != "" && !s.DB.Now().Before(known.Approved.Expires) {
 			_, failed = service.renewal(ctx, c)
 		}
-		failed = errors.Join(failed, s.tellEnd(ctx, c))
 		if failed != nil {
 			// One provider that does not answer keeps no other from being asked.
 			s.Log.WarnContext(ctx, "metadata not renewed, the approved one serves",
@@ -268,22 +267,6 @@ func (s *SignIn) RefreshMetadata(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// tellEnd tells a connection's administrators that its provider's certificate ends soon.
-func (s *SignIn) tellEnd(ctx context.Context, c connection.Connection) error {
-	return s.DB.Write(ctx, c.Organization, func(tx *store.Tx) error {
-		known, err := tx.SAMLMetadata(ctx, c)
-		if err != nil || known.Approved.Body == "" {
-			return err
-		}
-		approved, err := store.ReadSAMLMetadata(c, known.Approved.Body)
-		if err != nil {
-			return err
-		}
-		_, err = tx.TellCertificateEnd(ctx, c, approved)
-		return err
-	})
 }
 
 // AskMetadata asks one connection's address now, because an administrator said so.

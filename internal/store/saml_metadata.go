@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -14,8 +11,6 @@ import (
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
-	"github.com/vestibule-id/vestibule/internal/mail"
-	"github.com/vestibule-id/vestibule/internal/notification"
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 )
@@ -169,32 +164,4 @@ func (tx *SystemTx) SAMLConnections(ctx context.Context) ([]connection.Connectio
 		return c, err
 	})
 	return slices.DeleteFunc(all, func(c connection.Connection) bool { return c.Settings.Disabled }), err
-}
-
-// certificateDays are how many days before a provider's last certificate ends its administrators are told.
-var certificateDays = []int{1, 7, 14, 30, 60}
-
-// TellCertificateEnd writes to those who set up sign-in, and to webhooks, that the last certificate of a connection's provider ends
-// soon: once for each of the days. It says whether it did.
-func (tx *Tx) TellCertificateEnd(ctx context.Context, c connection.Connection, approved *saml.Metadata) (bool, error) {
-	if tx.db.Public == "" || c.Settings.SAML.IgnoreCertificateDates || len(approved.Certificates) == 0 {
-		return false, nil
-	}
-	// An older one beside a newer one is a rollover; what counts is when the last one ends.
-	last := slices.MaxFunc(approved.Certificates, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	left := last.NotAfter.Sub(tx.now)
-	i := slices.IndexFunc(certificateDays, func(days int) bool { return left <= time.Duration(days)*24*time.Hour })
-	if i < 0 || left <= 0 {
-		return false, nil
-	}
-	fresh, err := tx.ConsumeMessage(ctx, fmt.Sprintf("saml-end/%s/%s/%s/%d", tx.Organization, c.ID, saml.Fingerprint(last)[:32], certificateDays[i]), last.NotAfter)
-	if err != nil || !fresh {
-		return false, err
-	}
-	_, err = tx.NotifyHolders(ctx, notification.Expiry, mail.Letter{Template: mail.ExpiryWarning, Data: map[string]any{
-		"What": "The certificate of " + c.Name, "On": last.NotAfter.UTC().Format("2 January 2006"), "Days": int(math.Ceil(left.Hours() / 24)),
-		"Then": "Nobody signs in through " + c.Name + " once it has ended, unless a newer one was approved before.",
-		"Link": tx.pageLink("connections/" + string(c.ID) + "/keys"),
-	}})
-	return err == nil, err
 }
