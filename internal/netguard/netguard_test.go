@@ -18,6 +18,7 @@ import (
 
 // The attack: whoever may declare an address (metadata, key set, discovery, logout, webhook) names one that only this
 // server can reach.
+// Negative case 180, with the tests below it.
 func TestCheck_AddressesOfPrivateNetworksAreRefused(t *testing.T) {
 	t.Parallel()
 	g := New(Policy{})

@@ -151,6 +151,7 @@ func TestObserve_OneLineARequestWithoutWhatIsSecret(t *testing.T) {
 	}
 }
 
+// Negative case 193.
 func TestRecoverer_APanicIsAnAnswerWithACodeThatTheLogHas(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
