@@ -720,7 +720,8 @@ func TestDeclared_PagesShowValuesToCopyAndNoSecret(t *testing.T) {
 	h := declared(t)
 	b := h.as("northwind", "Olivia Owner")
 	for path, wants := range map[string][]string{
-		"/connections":        {h.url + "/sso/northwind/corp/callback", "https://login.northwind.example", "northwind.example"},
+		"/connections":        {"OpenID", "northwind.example"},
+		"/connections/corp":   {h.url + "/sso/northwind/corp/callback", "https://login.northwind.example", "northwind.example"},
 		"/directories":        {h.url + "/scim/northwind/entra/v2", "vsc_1a2b", "has never called", "Expires"},
 		"/applications":       {"energy-dashboard", "http://127.0.0.1:9401/callback"},
 		"/resources":          {"Roof plant", "london-1-roof"},

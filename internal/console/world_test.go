@@ -45,6 +45,7 @@ func open(t testing.TB, db *store.DB) *house {
 	r := chi.NewRouter()
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
+	db.Public = server.URL
 	pushes := &standIn{}
 	c := &console.Console{
 		Provisioning: pushes,

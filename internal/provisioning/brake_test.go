@@ -232,6 +232,7 @@ func TestBrake_AdministratorsAreTold(t *testing.T) {
 			return err
 		}))
 		c, people, _ := w.braked()
+		w.db.Public = publicURL
 		c.active(people[5], false)
 		var letters []outbox.Delivery
 		w.read("northwind", func(ctx context.Context, tx *store.Tx) (err error) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -166,9 +165,11 @@ func (p *Push) departs(ctx context.Context, kind string, user id.User, left left
 	if err := p.tx.setFlag(ctx, self, brakeFlag(p.Directory.ID), sentence); err != nil {
 		return err
 	}
-	root, _, _ := strings.Cut(p.Base, "/scim/")
+	if p.tx.db.Public == "" {
+		return nil
+	}
 	_, err = p.tx.NotifyHolders(ctx, notification.Directories, mail.Letter{Template: mail.BrakeWave, Data: map[string]any{
-		"Directory": p.Directory.Name, "Count": w.Departed, "Link": root + "/o/" + string(p.tx.Organization) + "/directories/" + string(p.Directory.ID) + "/wave",
+		"Directory": p.Directory.Name, "Count": w.Departed, "Link": p.tx.db.Public + "/o/" + string(p.tx.Organization) + "/directories/" + string(p.Directory.ID) + "/wave",
 	}})
 	return err
 }
