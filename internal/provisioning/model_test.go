@@ -526,3 +526,53 @@ func (w *world) conflictsOf(kind string) []store.Conflict {
 	})
 	return all
 }
+
+// A provider and a directory write a name in different letters. Where the directory compares its key without regard to them,
+// so does a push; RFC 7643 section 4.1.1 says so of userName, and the opposite of externalId.
+func TestPush_TheKeyJoinsAsItsAttributeIsCompared(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		w.must(w.db.System().Write(context.Background(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredDirectory(store.DeclaredDirectory{Organization: "northwind", ID: "posted", Name: "Posted", Dialect: "rfc", Key: directory.KeyEmail})
+			tx.PutDeclaredToken(store.DeclaredToken{Organization: "northwind", Directory: "posted", ID: "main", Hash: w.db.Keys.Hash(token("northwind", "posted")), Prefix: "token"})
+			for way, dir := range map[id.Connection]id.Directory{"okta-in": "okta", "posted-in": "posted"} {
+				tx.PutDeclaredConnection(connection.Connection{Organization: "northwind", ID: way, Name: string(way), Protocol: connection.OIDC, Directory: dir})
+			}
+			tx.Bump(context.Background(), "configuration")
+			return nil
+		}))
+		for _, c := range []struct {
+			dir, way, email, key, body string
+			joins                      bool
+		}{
+			{"okta", "okta-in", "ann@x.org", "Ann@X.org", `"userName":"ANN@x.org"`, true},
+			{"okta", "okta-in", "ünal@x.org", "Ünal@x.org", `"userName":"ÜNAL@x.org"`, true},
+			{"posted", "posted-in", "ben@x.org", "Ben@X.org", `"userName":"ben-1","emails":[{"value":"BEN@x.org"}]`, true},
+			{"entra", "corp", "cleo@x.org", "oid-C", `"userName":"cleo-1","externalId":"oid-c"`, false},
+			{"entra", "corp", "dan@x.org", "oid-D", `"userName":"dan-1","externalId":"oid-D"`, true},
+		} {
+			var user id.User
+			var identity id.Identity
+			w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+				u, err := tx.CreateJustInTime(ctx, store.NewUser{Email: c.email}, admin)
+				if err != nil {
+					return err
+				}
+				user = u.ID
+				identity = tx.AttachIdentity(ctx, id.Connection(c.way), user, connection.Person{Issuer: "https://idp", Subject: "sub-" + c.email, Match: "before"})
+				return nil
+			}))
+			// A sign-in says what the key is now, one without it leaves it.
+			for _, said := range []string{c.key, ""} {
+				w.must(w.write("northwind", func(ctx context.Context, tx *store.Tx) error {
+					tx.UseIdentity(ctx, identity, said)
+					return nil
+				}))
+			}
+			a := w.dir("northwind", c.dir).do(201, "POST", "/Users", `{`+coreUser+`,`+c.body+`}`)
+			if got := a.text("id") == string(user); got != c.joins {
+				t.Errorf("%s with the key %s: joined %t, want %t", c.body, c.key, got, c.joins)
+			}
+		}
+	})
+}

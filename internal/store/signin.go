@@ -332,13 +332,29 @@ func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p conne
 	return nil
 }
 
+// matchKept is a match value as an identity keeps it: in the form in which the connection's directory compares its key, so
+// that a push finds it by its index. RFC 7643 section 4.1.1 has userName compared without regard to case, and externalId exactly.
+// The value stands in the statement as $1, folded as a userName in $2, as an address in $3.
+const matchKept = `
+	case (
+			select d.match_key
+			from connections c
+			join directories d on d.organization = c.organization
+				and d.id = c.directory
+			where c.organization = identities.organization
+				and c.id = identities.connection)
+		when '` + directory.KeyUserName + `' then $2
+		when '` + directory.KeyEmail + `' then $3
+		else $1 end`
+
 // AttachIdentity links a user to an upstream subject. A subject that another transaction has linked meanwhile is a Conflict.
-func (tx *Tx) AttachIdentity(_ context.Context, c id.Connection, user id.User, p connection.Person) id.Identity {
+func (tx *Tx) AttachIdentity(ctx context.Context, c id.Connection, user id.User, p connection.Person) id.Identity {
 	identity := id.New[id.Identity]()
 	tx.queue(`
-		insert into identities (organization, id, user_id, connection, issuer, subject, match_value, created, last_used)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-		tx.Organization, identity, user, c, p.Issuer, p.Subject, orNull(p.Match), micros(tx.now))
+		insert into identities (organization, id, user_id, connection, issuer, subject, created, last_used)
+		values ($1, $2, $3, $4, $5, $6, $7, $7)`,
+		tx.Organization, identity, user, c, p.Issuer, p.Subject, micros(tx.now))
+	tx.UseIdentity(ctx, identity, p.Match)
 	return identity
 }
 
@@ -346,8 +362,9 @@ func (tx *Tx) AttachIdentity(_ context.Context, c id.Connection, user id.User, p
 func (tx *Tx) UseIdentity(_ context.Context, identity id.Identity, match string) {
 	tx.queue(`
 		update identities
-		set last_used = $1, match_value = coalesce($2, match_value)
-		where organization = $3 and id = $4`, micros(tx.now), orNull(match), tx.Organization, identity)
+		set last_used = $4, match_value = coalesce(`+matchKept+`, match_value)
+		where organization = $5 and id = $6`,
+		orNull(match), orNull(scim.UserNameKey(match)), orNull(scim.Fold(match)), micros(tx.now), tx.Organization, identity)
 }
 
 // ConnectionDocument is a discovery document or a key set as last fetched.
