@@ -58,6 +58,7 @@ func (c *Console) Mount(r chi.Router) {
 		r.Post("/operator/signout", c.show(c.operatorLeave))
 		r.Get("/operator/log", c.show(c.operatorLog))
 		c.mountMailbox(r)
+		c.mountSetupGuide(r)
 		r.Route("/o/{organization}", c.organization)
 	})
 }
@@ -102,6 +103,7 @@ func (c *Console) organization(r chi.Router) {
 	c.mountDrift(r)
 	c.mountConnections(r)
 	c.mountSAML(r)
+	c.mountSetupLinks(r)
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))
 	r.Post("/conflicts/{conflict}", c.change(c.decide))
