@@ -231,8 +231,8 @@ func TestBrake_AdministratorsAreTold(t *testing.T) {
 			_, err := tx.Give(ctx, admin, store.Grant{User: id.User(wirer), Role: "wirer", Resource: "northwind"})
 			return err
 		}))
-		c, people, _ := w.braked()
 		w.db.Public = publicURL
+		c, people, _ := w.braked()
 		c.active(people[5], false)
 		var letters []outbox.Delivery
 		w.read("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
