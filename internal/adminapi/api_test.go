@@ -582,7 +582,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 		fill := strings.NewReplacer(
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
 			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited, "{connection}", "theirs", "{key}", "k1",
-			"{domain}", "northwind.example", "{exception}", "x1",
+			"{domain}", "northwind.example", "{exception}", "x1", "{link}", "01890000-0000-7000-8000-000000000000",
 		)
 		bodies := map[string]string{
 			"give-role":                   `{"user":"` + string(c.dana) + `","role":"viewer"}`,
@@ -597,6 +597,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"change-connection":   `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
 			"claim-domain":        `{"domain":"fieldserv.example"}`,
 			"set-sso":             `{"enforced":false}`,
+			"make-setup-link":     `{"purposes":["sso"],"contact":"it@fieldserv.example"}`,
 			"make-sso-exception": `{"address":"olga@fieldserv.example","kind":"guest","reason":"a test","expires":"` +
 				time.Now().AddDate(0, 1, 0).Format(time.RFC3339) + `"}`,
 		}
@@ -618,7 +619,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			}
 			code, got, _ := c.call(method, strings.Replace(target, "{organization}", "fieldserv", 1), body)
 			switch {
-			case operation == "invite" || operation == "make-connection" || operation == "claim-domain" || operation == "make-sso-exception":
+			case operation == "invite" || operation == "make-connection" || operation == "claim-domain" || operation == "make-sso-exception" || operation == "make-setup-link":
 				if code != 201 {
 					t.Errorf("%s: it is nobody else's: got %d %v", name, code, got)
 				}
