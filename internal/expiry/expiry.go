@@ -28,6 +28,7 @@ const (
 	Relationship Kind = "relationship" // between a provider and whom it serves
 	Exception    Kind = "exception"    // from single sign-on
 	Invitation   Kind = "invitation"
+	SetupLink    Kind = "setup-link"
 	APIToken     Kind = "api-token"   // the operator's
 	SigningKey   Kind = "signing-key" // the installation's, which renew themselves
 )
@@ -48,6 +49,7 @@ var Kinds = []About{
 	{Relationship, "Provider relationships"},
 	{Exception, "Exceptions from single sign-on"},
 	{Invitation, "Invitations"},
+	{SetupLink, "Setup links"},
 }
 
 // Item is one thing that ends.
@@ -115,9 +117,10 @@ type Facts struct {
 	Relationships []Served
 	Exceptions    []Timed
 	Invitations   []Timed
+	SetupLinks    []Timed
 }
 
-// List gives everything that ends, what ends first first. Invitations and exceptions that are over are not in it: nothing is left to
+// List gives everything that ends, what ends first first. Invitations, exceptions and setup links that are over are not in it: nothing is left to
 // be done about them.
 func List(f Facts, now time.Time) []Item {
 	var out []Item
@@ -170,7 +173,14 @@ func List(f Facts, now time.Time) []Item {
 			Then: "Its link opens nothing any more. Sending it once more renews it.", Path: "invitations/" + i.ID, Where: "Open it", For: access.UsersRead,
 		})
 	}
-	out = slices.DeleteFunc(out, func(i Item) bool { return i.Over(now) && (i.Kind == Exception || i.Kind == Invitation) })
+	for _, l := range f.SetupLinks {
+		out = append(out, Item{
+			Kind: SetupLink, ID: "setup-link/" + l.ID, What: "The setup link for " + l.Person, Made: l.Made, At: l.Expires,
+			Then: "It opens nothing any more. What was set up through it stays; who has not finished needs another one.",
+			Path: "setup-links", Where: "See setup links", For: access.ConnectionsManage,
+		})
+	}
+	out = slices.DeleteFunc(out, func(i Item) bool { return i.Over(now) && (i.Kind == Exception || i.Kind == Invitation || i.Kind == SetupLink) })
 	slices.SortFunc(out, func(a, b Item) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return out
 }

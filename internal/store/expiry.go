@@ -107,6 +107,15 @@ func (tx *Tx) endingOfPeople(ctx context.Context, f *expiry.Facts) error {
 	for _, e := range exceptions {
 		f.Exceptions = append(f.Exceptions, expiry.Timed{ID: string(e.ID), Person: e.Address, Made: e.Created, Expires: e.Expires})
 	}
+	links, err := tx.SetupLinks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.Live(tx.now) {
+			f.SetupLinks = append(f.SetupLinks, expiry.Timed{ID: string(l.ID), Person: l.Contact, Made: l.Created, Expires: l.Expires})
+		}
+	}
 	f.Invitations, err = collect[expiry.Timed](tx.query(ctx, `
 		select i.id, i.email, i.sent, i.expires
 		from invitations i
@@ -205,7 +214,7 @@ func (tx *Tx) tellExpiry(ctx context.Context, w dueWarning) error {
 		tx.Organization, w.ID, micros(w.At), w.step, micros(tx.now))
 	days := int(math.Ceil(max(w.At.Sub(tx.now), 0).Hours() / 24))
 	l := mail.Letter{Template: mail.ExpiryWarning, Data: map[string]any{
-		"What": w.What, "On": w.At, "Days": days, "Then": w.Then, "Link": tx.pageLink("calendar"),
+		"What": w.What, "On": mail.When(w.At), "Days": days, "Then": w.Then, "Link": tx.pageLink("calendar"),
 	}}
 	if w.Path != "" {
 		l.Data["Link"] = tx.pageLink(w.Path)

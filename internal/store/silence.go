@@ -126,7 +126,7 @@ func (tx *Tx) tellSilence(ctx context.Context, c silenceChange) error {
 				and directory = $2`, tx.Organization, c.directory.ID)
 	}
 	letters, err := tx.NotifyHolders(ctx, notification.Directories, mail.Letter{Template: template, Data: map[string]any{
-		"Directory": c.directory.Name, "Since": c.since, "Link": tx.pageLink("directories/" + string(c.directory.ID) + "/requests"),
+		"Directory": c.directory.Name, "Since": mail.When(c.since), "Link": tx.pageLink("directories/" + string(c.directory.ID) + "/requests"),
 	}})
 	if err != nil {
 		return err
