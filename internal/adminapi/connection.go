@@ -19,6 +19,7 @@ type ConnectionSettings struct {
 	Preset         string       `json:"preset,omitempty" doc:"The provider whose words and match go with it" enum:",entra,okta,google,onelogin,jumpcloud,ping,keycloak,adfs,generic"`
 	Issuer         string       `json:"issuer,omitempty" maxLength:"2000"`
 	ClientID       string       `json:"client_id,omitempty" maxLength:"500"`
+	SecretExpires  string       `json:"client_secret_expires,omitempty" maxLength:"10" doc:"The day on which the client secret ends at the provider, as 2027-03-31: administrators are told ahead"`
 	AuthMethod     string       `json:"auth_method,omitempty" enum:",client_secret_basic,client_secret_post,private_key_jwt"`
 	Scopes         []string     `json:"scopes,omitempty" maxItems:"50"`
 	Algorithms     []string     `json:"algorithms,omitempty" maxItems:"20"`
@@ -39,6 +40,7 @@ func (s ConnectionSettings) onto(c connection.Connection) connection.Connection 
 	c.Name, c.Directory = s.Name, s.Directory
 	t := c.Settings
 	t.Preset, t.Issuer, t.ClientID, t.AuthMethod, t.Scopes, t.Algorithms = s.Preset, s.Issuer, s.ClientID, s.AuthMethod, s.Scopes, s.Algorithms
+	t.ClientSecretExpires = s.SecretExpires
 	t.HostedDomain, t.Tenant, t.ACRValues, t.Metadata, t.Domains = s.HostedDomain, s.Tenant, s.ACRValues, s.Metadata, s.Domains
 	t.Match = connection.Match{Claim: s.MatchClaim, Attribute: connection.Attribute(s.MatchAttribute)}
 	t.Provisioning, t.GroupsClaim, t.UpstreamLogout = connection.Provisioning(s.Provisioning), s.GroupsClaim, s.UpstreamLogout
@@ -49,7 +51,7 @@ func (s ConnectionSettings) onto(c connection.Connection) connection.Connection 
 func settingsOf(c connection.Connection) ConnectionSettings {
 	s := c.Settings
 	return ConnectionSettings{
-		Name: c.Name, Preset: s.Preset, Issuer: s.Issuer, ClientID: s.ClientID, AuthMethod: s.AuthMethod, Scopes: s.Scopes,
+		Name: c.Name, Preset: s.Preset, Issuer: s.Issuer, ClientID: s.ClientID, SecretExpires: s.ClientSecretExpires, AuthMethod: s.AuthMethod, Scopes: s.Scopes,
 		Algorithms: s.Algorithms, HostedDomain: s.HostedDomain, Tenant: s.Tenant, ACRValues: s.ACRValues, Metadata: s.Metadata,
 		Domains: s.Domains, Directory: c.Directory, MatchClaim: s.Match.Claim, MatchAttribute: string(s.Match.Attribute),
 		Provisioning: string(s.Provisioning), GroupsClaim: s.GroupsClaim, UpstreamLogout: s.UpstreamLogout,

@@ -349,7 +349,7 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 		Settings: connection.Settings{
 			Disabled: c.Disabled, Preset: c.Preset, Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes,
 			Algorithms: c.Algorithms, HostedDomain: c.HostedDomain, Tenant: c.Tenant, ACRValues: c.ACRValues,
-			TrustAMR: c.TrustAMR, MFAContexts: c.MFAContexts,
+			TrustAMR: c.TrustAMR, MFAContexts: c.MFAContexts, ClientSecretExpires: c.SecretEnds,
 			Metadata: string(c.Metadata), Domains: slices.Clone(c.Domains), Match: connection.Match(c.Match),
 			Provisioning: c.Provisioning, GroupsClaim: c.GroupsClaim, SAML: c.SAML.choices(), UpstreamLogout: c.Logout,
 		},

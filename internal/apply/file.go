@@ -177,6 +177,7 @@ type fileConnection struct {
 	Issuer       string                  `yaml:"issuer"`
 	ClientID     string                  `yaml:"client_id"`
 	ClientSecret secret                  `yaml:"client_secret"`
+	SecretEnds   string                  `yaml:"client_secret_expires"`
 	AuthMethod   string                  `yaml:"auth_method"`
 	Scopes       []string                `yaml:"scopes"`
 	Algorithms   []string                `yaml:"algorithms"`

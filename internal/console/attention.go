@@ -10,6 +10,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/expiry"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -21,77 +22,69 @@ type matter struct {
 	Where string
 }
 
-// warnings are how many days before its end a token is spoken of, and how loudly.
-var warnings = []struct {
-	days int
-	tone string
-}{{1, "bad"}, {7, "warn"}, {14, "warn"}, {30, "warn"}, {60, "info"}}
-
-// expiry says how soon a token ends, where that is soon: "", "" for one that is good for long.
-func expiry(t *directory.Token, now time.Time) (tone, said string) {
-	if t.Expires.IsZero() {
+// ending says how soon something ends, where that is soon: "", "" for what is good for long.
+func ending(at, now time.Time) (tone, said string) {
+	if at.IsZero() {
 		return "", ""
 	}
-	left := t.Expires.Sub(now)
-	on := t.Expires.UTC().Format("2 Jan 2006")
-	if left <= 0 {
-		return "bad", "expired on " + on
+	tone = expiry.Tone(at, now)
+	on := at.UTC().Format("2 Jan 2006")
+	switch left := at.Sub(now); {
+	case tone == "":
+		return "", ""
+	case left <= 0:
+		return tone, "expired on " + on
+	case left < 24*time.Hour:
+		return tone, "expires " + when{at: at, now: now}.words()
+	default:
+		return tone, "expires in " + plural(int(left/(24*time.Hour)), "day") + ", on " + on
 	}
-	for _, w := range warnings {
-		if left > time.Duration(w.days)*24*time.Hour {
-			continue
-		}
-		if left < 24*time.Hour {
-			return w.tone, "expires " + when{at: t.Expires, now: now}.words()
-		}
-		return w.tone, "expires in " + plural(int(left/(24*time.Hour)), "day") + ", on " + on
-	}
-	return "", ""
 }
 
-// silences say, by dialect, after how long without a call a directory is not as usual. Entra calls about every 40 minutes
-// whatever happens there, so three rounds missed are a sign; Google looks every few hours. The others call when something
-// changes, and a week without any change at all is rare in a directory of people.
-var silences = map[string]time.Duration{"entra": 2 * time.Hour, "google": 24 * time.Hour}
-
-const eventSilence = 7 * 24 * time.Hour
+// endingMatters are those of the list that end soon.
+func endingMatters(v *visit, list []expiry.Item) []matter {
+	var out []matter
+	for _, i := range list {
+		tone, said := ending(i.At, v.now)
+		if said == "" || !i.Told {
+			continue
+		}
+		if i.Spare {
+			tone = "info"
+		}
+		m := matter{Tone: tone, Said: i.What + " " + said + ". " + i.Then}
+		if i.Path != "" {
+			m.To, m.Where = v.at(i.Path), i.Where
+		}
+		out = append(out, m)
+	}
+	return out
+}
 
 // silent says that a directory has not called for longer than it usually does, or "".
-func silent(d *directory.Directory, now time.Time) string {
-	after, polls := silences[d.Dialect]
-	if !polls {
-		after = eventSilence
-	}
-	if d.LastRequest.IsZero() || now.Sub(d.LastRequest) <= after {
+func silent(d *directory.Directory, r directory.Rhythm, now time.Time) string {
+	if !r.Silent(d, now) {
 		return ""
 	}
-	usual := cadence[d.Dialect]
-	if !polls {
-		usual = "It calls when something changes; a week without any change is rare."
-	}
 	return fmt.Sprintf("%s last called %s. %s Look there whether provisioning is paused, and whether it is told an error.",
-		d.Name, when{at: d.LastRequest, now: now}.words(), usual)
+		d.Name, when{at: d.LastRequest, now: now}.words(), usual(d, r))
+}
+
+// usual says how often a directory calls: as it was seen to, or as its provider is known to.
+func usual(d *directory.Directory, r directory.Rhythm) string {
+	switch {
+	case r.Pause >= 48*time.Hour:
+		return "Its pauses have been " + plural(int(r.Pause/(24*time.Hour)), "day") + " at most so far, but for one."
+	case r.Pause > 0:
+		return "Its pauses have been " + plural(int((r.Pause+time.Hour-1)/time.Hour), "hour") + " at most so far, but for one."
+	}
+	return cadence[d.Dialect]
 }
 
 // directoryMatters is what about one directory wants attention.
-func directoryMatters(v *visit, d *directory.Directory) []matter {
-	var out []matter
-	tokens := v.at("directories/" + string(d.ID) + "/tokens")
-	live := slices.ContainsFunc(d.Tokens, func(t directory.Token) bool { return t.Live(v.now) }) || len(d.Clients) > 0
-	for i := range d.Tokens {
-		t := &d.Tokens[i]
-		tone, said := expiry(t, v.now)
-		switch {
-		case said == "":
-			continue
-		case !t.Live(v.now) && live:
-			tone, said = "info", said+" and opens nothing any more; it can be taken away"
-		case t.Live(v.now):
-			said += ". Make a second one and enter it there before that day"
-		}
-		out = append(out, matter{tone, fmt.Sprintf("The token %s of %s %s.", tokenName(t), d.Name, said), tokens, "See its tokens"})
-	}
-	if said := silent(d, v.now); said != "" && live {
+func directoryMatters(v *visit, d *directory.Directory, r directory.Rhythm) []matter {
+	out := endingMatters(v, expiry.List(expiry.Facts{Directories: []directory.Directory{*d}}, v.now))
+	if said := silent(d, r, v.now); said != "" {
 		out = append(out, matter{"warn", said, v.at("directories"), "See directories"})
 	}
 	return out

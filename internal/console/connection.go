@@ -260,6 +260,7 @@ func readConnection(form url.Values, c *connection.Connection) {
 		return
 	}
 	s.Issuer, s.ClientID, s.AuthMethod, s.Scopes = text("issuer"), text("client_id"), text("auth_method"), words("scopes")
+	s.ClientSecretExpires = text("client_secret_expires")
 	s.HostedDomain, s.Tenant, s.Algorithms = text("hosted_domain"), text("tenant"), words("algorithms")
 }
 

@@ -193,14 +193,15 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 		if line.Refused, err = tx.RefusedRequests(v.ctx, d.ID, v.now.Add(-24*time.Hour), refusedShown); err != nil {
 			return nil, err
 		}
-		usable := len(full.Clients) > 0
 		for i := range full.Tokens {
-			token := tokenLineOf(v, &full.Tokens[i])
-			usable = usable || token.Live
-			line.Tokens = append(line.Tokens, token)
+			line.Tokens = append(line.Tokens, tokenLineOf(v, &full.Tokens[i]))
 		}
-		line.Matters = directoryMatters(v, full)
-		line.Tone, line.Icon, line.Said = directoryStatus(v, &d, usable)
+		rhythm, err := tx.Rhythm(v.ctx, full)
+		if err != nil {
+			return nil, err
+		}
+		line.Matters = directoryMatters(v, full, rhythm)
+		line.Tone, line.Icon, line.Said = directoryStatus(v, full, rhythm)
 		out = append(out, line)
 	}
 	return out, nil
@@ -208,14 +209,14 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 
 // directoryStatus says in a sentence how a directory is doing. We only know when it last called us; it is amber when it
 // could call and never did.
-func directoryStatus(v *visit, d *directory.Directory, usable bool) (tone, icon, said string) {
+func directoryStatus(v *visit, d *directory.Directory, r directory.Rhythm) (tone, icon, said string) {
 	switch {
-	case !usable:
+	case !d.Usable(v.now):
 		return "bad", "stop", "No token is valid, so " + d.Name + " cannot reach us. Make one, or renew it in the file."
 	case d.LastRequest.IsZero():
 		return "warn", "warn", d.Name + " has never called. Enter the base URL and the token there, and start provisioning."
-	case silent(d, v.now) != "":
-		return "warn", "warn", silent(d, v.now)
+	case silent(d, r, v.now) != "":
+		return "warn", "warn", silent(d, r, v.now)
 	}
 	return "ok", "check", strings.TrimSpace("Last call " + v.when(d.LastRequest, "").words() + ". " + cadence[d.Dialect])
 }

@@ -103,6 +103,9 @@ func (f *frame) navigation() []block {
 	if v.everywhere(access.UsersManage) {
 		oversight = append(oversight, link{"conflicts", "conflicts", "Conflicts", "fork", f.conflicts})
 	}
+	if v.readsCalendar() {
+		oversight = append(oversight, link{"calendar", "calendar", "Calendar", "clock", 0})
+	}
 	if v.everywhere(access.AuditRead) {
 		oversight = append(oversight, link{"audit", "audit", "Audit log", "list", 0})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/expiry"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/page"
@@ -156,6 +157,13 @@ func (c *Console) overview(v *visit, tx *store.Tx) (templ.Component, error) {
 			return nil, err
 		}
 		o.Attention = append(o.Attention, matters...)
+		ends, err := tx.Expiries(v.ctx)
+		if err != nil {
+			return nil, err
+		}
+		// Tokens are spoken of with their directories.
+		ends = slices.DeleteFunc(ends, func(i expiry.Item) bool { return i.Kind == expiry.Token })
+		o.Attention = append(o.Attention, endingMatters(v, ends)...)
 	}
 	if v.viewer.everywhere(access.AuditRead) {
 		events, err := tx.Events(v.ctx, store.AuditFilter{Limit: 8})

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
@@ -86,24 +85,12 @@ func (p samlPage) keys(purpose store.KeyPurpose) []samlKeyLine {
 	return p.Encryption
 }
 
-// certificateEnd says how soon a certificate ends, where that is soon.
-func certificateEnd(cert *x509.Certificate, now time.Time) (tone, said string) {
-	left := cert.NotAfter.Sub(now)
-	on := cert.NotAfter.UTC().Format("2 Jan 2006")
-	if left <= 0 {
-		return "bad", "Expired on " + on
-	}
-	for _, w := range warnings {
-		if left <= time.Duration(w.days)*24*time.Hour {
-			return w.tone, "Expires " + when{at: cert.NotAfter, now: now}.words()
-		}
-	}
-	return "", ""
-}
-
 func certificateLineOf(v *visit, cert *x509.Certificate) certificateLine {
 	l := certificateLine{Fingerprint: saml.Fingerprint(cert), Holder: cert.Subject.String(), Until: v.when(cert.NotAfter, "")}
-	l.Tone, l.Warning = certificateEnd(cert, v.now)
+	var said string
+	if l.Tone, said = ending(cert.NotAfter, v.now); said != "" {
+		l.Warning = strings.ToUpper(said[:1]) + said[1:]
+	}
 	return l
 }
 
@@ -320,7 +307,7 @@ func (c *Console) makeSAMLKey(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// samlMatters is what about the SAML connections wants attention: metadata that waits, certificates that end.
+// samlMatters is what about the SAML connections wants attention: metadata that waits, or cannot be read.
 func samlMatters(v *visit, tx *store.Tx) ([]matter, error) {
 	all, err := tx.Connections(v.ctx)
 	if err != nil {
@@ -341,21 +328,12 @@ func samlMatters(v *visit, tx *store.Tx) ([]matter, error) {
 				"warn", c.Name + " publishes other keys or addresses. They count once somebody has looked at them.", to, "Look at them",
 			})
 		}
-		if known.Approved.Body == "" || c.Settings.SAML.IgnoreCertificateDates {
+		if known.Approved.Body == "" {
 			continue
 		}
-		approved, err := store.ReadSAMLMetadata(c, known.Approved.Body)
-		if err != nil {
+		if _, err := store.ReadSAMLMetadata(c, known.Approved.Body); err != nil {
 			out = append(out, matter{"bad", "The metadata of " + c.Name + " cannot be read, so nobody signs in through it.", to, "See why"})
 			continue
-		}
-		// What matters is the last one to end: an older one beside a newer one is a rollover.
-		last := slices.MaxFunc(approved.Certificates, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-		if tone, said := certificateEnd(last, v.now); said != "" {
-			out = append(out, matter{
-				tone, "The certificate of " + c.Name + ": " + strings.ToLower(said[:1]) + said[1:] +
-					". Without a newer one nobody signs in through it then.", to, "See its certificates",
-			})
 		}
 	}
 	return out, nil

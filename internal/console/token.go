@@ -41,17 +41,9 @@ type tokenLine struct {
 	Declared                 bool
 }
 
-// tokenName is a token in a sentence: by how it begins, or by its id in the file.
-func tokenName(t *directory.Token) string {
-	if t.Source == directory.TokenFromFile || t.Prefix == "" {
-		return t.ID
-	}
-	return t.Prefix + "…"
-}
-
 func tokenLineOf(v *visit, t *directory.Token) tokenLine {
 	l := tokenLine{
-		ID: t.ID, Name: tokenName(t), Prefix: t.Prefix, MadeBy: t.MadeBy, Created: v.when(t.Created, ""), Expires: v.when(t.Expires, "Never"),
+		ID: t.ID, Name: t.Name(), Prefix: t.Prefix, MadeBy: t.MadeBy, Created: v.when(t.Created, ""), Expires: v.when(t.Expires, "Never"),
 		FirstUsed: v.when(t.FirstUsed, ""), LastUsed: v.when(t.LastUsed, "Never"), Live: t.Live(v.now), Declared: t.Source == directory.TokenFromFile,
 	}
 	switch t.Source {
@@ -63,7 +55,7 @@ func tokenLineOf(v *visit, t *directory.Token) tokenLine {
 		l.Source = "Made here by " + either(t.MadeBy, "someone")
 	}
 	var said string
-	if l.Tone, said = expiry(t, v.now); said != "" {
+	if l.Tone, said = ending(t.Expires, v.now); said != "" {
 		l.Warning = string(said[0]-'a'+'A') + said[1:]
 	}
 	return l
@@ -142,17 +134,17 @@ func rotation(v *visit, d *directory.Directory) (tone, said string) {
 	newest := slices.MaxFunc(live, func(a, b *directory.Token) int { return a.Created.Compare(b.Created) })
 	switch {
 	case newest.LastUsed.IsZero():
-		return "info", d.Name + " has not come with the new token " + tokenName(newest) + " yet. Enter it there; the older one keeps working meanwhile."
+		return "info", d.Name + " has not come with the new token " + newest.Name() + " yet. Enter it there; the older one keeps working meanwhile."
 	case newest.FirstUsed.IsZero():
 		return "", ""
 	}
 	for _, t := range live {
 		if t != newest && t.LastUsed.After(newest.FirstUsed.Add(time.Minute)) {
-			return "warn", "The new token " + tokenName(newest) + " was first used " + v.when(newest.FirstUsed, "").words() +
-				", and the older one " + tokenName(t) + " still is, " + v.when(t.LastUsed, "").words() + " last. Find out where before you revoke it."
+			return "warn", "The new token " + newest.Name() + " was first used " + v.when(newest.FirstUsed, "").words() +
+				", and the older one " + t.Name() + " still is, " + v.when(t.LastUsed, "").words() + " last. Find out where before you revoke it."
 		}
 	}
-	return "ok", "The new token " + tokenName(newest) + " was first used " + v.when(newest.FirstUsed, "").words() +
+	return "ok", "The new token " + newest.Name() + " was first used " + v.when(newest.FirstUsed, "").words() +
 		", and no older one since. The older ones can be revoked."
 }
 
