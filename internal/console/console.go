@@ -101,6 +101,7 @@ func (c *Console) organization(r chi.Router) {
 	c.mountTokens(r)
 	c.mountLocal(r)
 	c.mountDrift(r)
+	c.mountCalendar(r)
 	c.mountConnections(r)
 	c.mountSAML(r)
 	c.mountSetupLinks(r)
