@@ -139,6 +139,8 @@ describe("every page", { timeout: 600_000 }, () => {
     "drift-manual": "/o/northwind/directories/entra/drift?kind=manual",
     "drift-groups": "/o/northwind/directories/entra/drift?of=groups&kind=stale",
     wave: "/o/northwind/directories/entra/wave",
+    calendar: "/o/northwind/calendar",
+    "no-calendar": "/o/northwind/calendar?kind=domain",
     connections: "/o/northwind/connections",
     connection: "/o/northwind/connections/corp",
     "connection-choose": "/o/northwind/connections/new",
