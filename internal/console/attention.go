@@ -78,6 +78,9 @@ func usual(d *directory.Directory, r directory.Rhythm) string {
 	case r.Pause > 0:
 		return "Its pauses have been " + plural(int((r.Pause+time.Hour-1)/time.Hour), "hour") + " at most so far, but for one."
 	}
+	if r.Patience >= 7*24*time.Hour {
+		return "It calls when something changes; a week without any change is rare."
+	}
 	return cadence[d.Dialect]
 }
 

@@ -66,7 +66,7 @@ func TestSAML_AnAdministratorApprovesTheProvidersNewCertificate(t *testing.T) {
 			tx.KeepSAMLMetadata(ctx, c, approved, time.Hour, nil)
 			return nil
 		}))
-		if got := b.page("/o/northwind").text("main"); !strings.Contains(got, "The certificate of Northwind Okta: expires") {
+		if got := b.page("/o/northwind").text("main"); !strings.Contains(got, "The certificate of Northwind Okta expires") {
 			t.Errorf("the overview says %q", got)
 		}
 		wait(both)

@@ -69,7 +69,8 @@ func TestTokens_SecondOneIsShownOnceUsedAndTheFirstRevoked(t *testing.T) {
 			t.Errorf("its own page says %q", got)
 		}
 
-		// What the file declares is taken away there.
+		// What the file declares is taken away there. An hour later who takes tokens away shows anew who they are.
+		b = h.as("northwind", "Olivia Owner")
 		if got := b.page(at).text("main"); !strings.Contains(got, "Declared in the operator's file, and taken away there") {
 			t.Errorf("the declared token says %q", got)
 		}
@@ -148,8 +149,8 @@ func TestOverview_SaysWhatWantsAttention(t *testing.T) {
 			"!last called", "!seats")
 		clock.Advance(90 * time.Minute)
 		expect("two rounds missed", "!last called")
-		clock.Advance(40 * time.Minute)
-		expect("four rounds missed", "Northwind Entra ID last called 2 hours ago. It normally calls about every 40 minutes.")
+		clock.Advance(100 * time.Minute)
+		expect("four rounds missed", "Northwind Entra ID last called 3 hours ago. It normally calls about every 40 minutes.")
 		touch()
 		h.give("Adam Admin", "owner", "northwind")
 		expect("with a second owner", "!only active", "!last called")
@@ -163,7 +164,7 @@ func TestOverview_SaysWhatWantsAttention(t *testing.T) {
 		}))
 		expect("without a free seat", "All seats are taken")
 		clock.Advance(19*24*time.Hour + 12*time.Hour)
-		expect("in the last day", "The token main of Northwind Entra ID expires in 9 hours")
+		expect("in the last day", "The token main of Northwind Entra ID expires in 8 hours")
 		clock.Advance(24 * time.Hour)
 		expect("afterwards", "The token main of Northwind Entra ID expired on")
 
