@@ -173,16 +173,13 @@ func TestPassword_182_KnownAndUnknownAreAlike(t *testing.T) {
 			"a forgotten one":  w.forget,
 		} {
 			var bodies []string
-			var fastest []time.Duration
 			for _, email := range emails {
-				best := time.Hour
-				var a answer
-				for range 3 {
-					start := time.Now()
-					a = try(email)
-					best = min(best, time.Since(start))
+				before := password.Hashed()
+				a := try(email)
+				// The hash is nearly all that a password takes; an address without one must not be told by its absence.
+				if name == "a wrong password" && password.Hashed() == before {
+					t.Errorf("%s, %s: no hash was computed", name, email)
 				}
-				fastest = append(fastest, best)
 				body := strings.ReplaceAll(a.body, email, "EMAIL")
 				body = strings.ReplaceAll(body, url.QueryEscape(email), "EMAIL")
 				body = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).ReplaceAllString(body, "ATTEMPT")
@@ -192,14 +189,10 @@ func TestPassword_182_KnownAndUnknownAreAlike(t *testing.T) {
 				if diff := cmp.Diff(bodies[i], bodies[0]); diff != "" {
 					t.Errorf("%s, %s:\n%s", name, emails[i], diff)
 				}
-				// The hash is most of the time of a password; an address without one must not be told by its absence.
-				if name == "a wrong password" && fastest[i] < fastest[0]/2 {
-					t.Errorf("%s, %s: %s, and %s for the first", name, emails[i], fastest[i], fastest[0])
-				}
 			}
 		}
-		if n := len(w.letters()); n != 6 {
-			t.Errorf("%d letters, want three to each of the two who may have a password", n)
+		if n := len(w.letters()); n != 2 {
+			t.Errorf("%d letters, want one to each of the two who may have a password", n)
 		}
 	})
 }
