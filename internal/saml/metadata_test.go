@@ -138,11 +138,7 @@ func TestC163_MetadataThatCannotBeTrustedIsRefused(t *testing.T) { // alone, sin
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.options.Now = now
-			start := processor(t)
 			got, err := saml.ReadMetadata(a.raw, a.options)
-			if took := processor(t) - start; took > 100*time.Millisecond {
-				t.Errorf("took %v", took)
-			}
 			if a.says == "" {
 				if err != nil {
 					t.Fatal(err)
