@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -590,7 +591,7 @@ func (c *Console) editSetupSSO(g *guide, tx *store.Tx) (templ.Component, error) 
 }
 
 func (c *Console) saveSetupSSO(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseMultipartForm(1 << 20); err != nil {
+	if err := r.ParseMultipartForm(1 << 20); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		return fault.Wrap(err, fault.Invalid, "The form could not be read. A metadata file may be one megabyte long.")
 	}
 	file, err := uploaded(r)
