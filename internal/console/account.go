@@ -49,16 +49,6 @@ func proveAnew(org id.Organization, back string, enrol mfa.Kind) string {
 // fresh refuses what is sensitive to a session that was not proved lately, with the way to prove it. A browser that somebody left
 // open then shows much and changes little. Who has a second factor is asked for it.
 func (v *visit) fresh(tx *store.Tx) error {
-	s := v.viewer.session
-	if s == nil {
-		return nil // operators have a session of their own
-	}
-	has := 0
-	if factors, err := tx.Factors(v.ctx, s.User); err != nil {
-		return err
-	} else if has = len(factors); mfa.FreshSession(s.AuthTime, s.Created, tx.Now()) && (has == 0 || mfa.Two(s.AMR)) {
-		return nil
-	}
 	back := v.r.URL.RequestURI()
 	if v.r.Method != http.MethodGet {
 		back = string(v.at(""))
@@ -66,7 +56,22 @@ func (v *visit) fresh(tx *store.Tx) error {
 			back = session.OwnPath(from.RequestURI())
 		}
 	}
-	return signIn{proveAnew(tx.Organization, back, "")}
+	done := string(v.at("me/proved"))
+	s := v.viewer.session
+	if s == nil {
+		if v.viewer.proved {
+			return nil
+		}
+		return signIn{operatorAnew(back), operatorAnew(done)}
+	}
+	factors, err := tx.Factors(v.ctx, s.User)
+	if err != nil {
+		return err
+	}
+	if mfa.FreshSession(s.AuthTime, s.Created, tx.Now()) && (len(factors) == 0 || mfa.Two(s.AMR)) {
+		return nil
+	}
+	return signIn{proveAnew(tx.Organization, back, ""), proveAnew(tx.Organization, done, "")}
 }
 
 // owned is a field of the profile with who says it.
@@ -356,9 +361,6 @@ func resetFactors(name string) act {
 			name + " is told by mail. Make sure that it is " + name + " who asks.",
 		},
 		do: func(v *visit, tx *store.Tx, u *directory.User, reason string) (string, error) {
-			if err := v.fresh(tx); err != nil {
-				return "", err
-			}
 			return "The second factors of " + name + " are reset.",
 				tx.ResetFactors(v.ctx, u.ID, v.viewer.actor, reason, v.viewer.actor.IP, v.c.URL)
 		},

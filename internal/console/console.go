@@ -65,7 +65,9 @@ func (c *Console) Mount(r chi.Router) {
 
 // organization adds the pages of one organization.
 func (c *Console) organization(r chi.Router) {
+	r.Use(c.freshFirst)
 	r.Get("/", c.view("overview", "Overview", c.overview))
+	r.Get("/me/proved", c.show(c.proved))
 	r.Post("/signout", c.show(c.leave))
 	r.Get("/me", c.view("me", "My access", c.me))
 	r.Post("/me/sessions/{session}/end", c.change(c.endOwnSession))

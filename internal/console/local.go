@@ -337,9 +337,6 @@ func (c *Console) enforce(v *visit, tx *store.Tx) (string, string, error) {
 	if err := v.ruler(); err != nil {
 		return "", "", err
 	}
-	if err := v.fresh(tx); err != nil {
-		return "", "", err
-	}
 	return "Single sign-on is demanded now. Passwords and passkeys of people in your domains open nothing any more, but for the exceptions.",
 		string(v.at("rules")), tx.EnforceSSO(v.ctx, v.viewer.actor, v.viewer.tester())
 }
@@ -348,17 +345,11 @@ func (c *Console) release(v *visit, tx *store.Tx) (string, string, error) {
 	if err := v.ruler(); err != nil {
 		return "", "", err
 	}
-	if err := v.fresh(tx); err != nil {
-		return "", "", err
-	}
 	return "Single sign-on is no longer demanded.", string(v.at("rules")), tx.ReleaseSSO(v.ctx, v.viewer.actor)
 }
 
 func (c *Console) except(v *visit, tx *store.Tx) (string, string, error) {
 	if err := v.ruler(); err != nil {
-		return "", "", err
-	}
-	if err := v.fresh(tx); err != nil {
 		return "", "", err
 	}
 	e := store.SSOException{Address: v.form("address"), Kind: v.form("kind"), Reason: v.form("reason"), Source: "console"}

@@ -196,6 +196,12 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 		if renewed != "" {
 			tx.RenewOperatorHash(ctx, o.ID, hash, renewed)
 		}
+		// Who gives the password anew goes on in a session of its own: the handle from before opens nothing any more.
+		if before := c.operatorHash(r); before != "" {
+			if err := tx.EndOperatorSession(ctx, before, operatorActor(o, from)); err != nil {
+				return err
+			}
+		}
 		handle, err = tx.StartOperatorSession(ctx, o, r.UserAgent(), from)
 		return err
 	}); err != nil {

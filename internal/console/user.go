@@ -694,11 +694,6 @@ func (c *Console) confirmAct(v *visit, tx *store.Tx) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Name == "reset-factors" || a.Name == "delete" {
-		if err := v.fresh(tx); err != nil {
-			return nil, err
-		}
-	}
 	page := confirm{person: p, Act: a}
 	if a.Name == "custom" || a.Name == "defaults" {
 		facts, err := tx.AccessFacts(v.ctx, p.User.ID)
@@ -722,11 +717,6 @@ func (c *Console) doAct(v *visit, tx *store.Tx) (string, string, error) {
 		return "", "", err
 	case a.Blocked != "":
 		return "", "", fault.New(fault.Conflict, "%s", a.Blocked)
-	}
-	if a.Name == "delete" {
-		if err := v.fresh(tx); err != nil {
-			return "", "", err
-		}
 	}
 	reason, err := reasonOf(v)
 	if err != nil {

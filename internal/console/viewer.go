@@ -22,6 +22,7 @@ import (
 // viewer is who looks at an organization: the operator, or one of its users with their own access.
 type viewer struct {
 	operator *store.Operator
+	proved   bool // of an operator: the password was given lately, where a sensitive door asked
 	session  *session.Session
 	access   *access.Effective // of the user
 	ground   *access.Facts     // what rules about roles look at: catalogue, organization, tree
@@ -82,8 +83,9 @@ func (v *viewer) demand(f *frame, p id.Permission) error {
 		p, f.organization.Name, f.organization.Name)
 }
 
-// signIn is the answer for who is not signed in: the way there, and back.
-type signIn struct{ to string }
+// signIn is the answer for who is not signed in: the way there, and back. Where it asks for a fresh proof alone, proved is the
+// same way, ending on a page that says so.
+type signIn struct{ to, proved string }
 
 func (signIn) Error() string { return "not signed in" }
 
@@ -113,7 +115,7 @@ func (c *Console) look(r *http.Request, org id.Organization) (*viewer, error) {
 	if r.Method != http.MethodGet {
 		to = "/o/" + url.PathEscape(string(org))
 	}
-	return nil, signIn{"/signin?" + url.Values{"return_to": {to}, "organization": {string(org)}}.Encode()}
+	return nil, signIn{"/signin?" + url.Values{"return_to": {to}, "organization": {string(org)}}.Encode(), ""}
 }
 
 // operator gives the operator this browser is signed in as, or nil.
@@ -248,8 +250,7 @@ func (c *Console) refusedChange(v *visit, err error) error {
 func redirected(w http.ResponseWriter, r *http.Request, err error) error {
 	var s signIn
 	if errors.As(err, &s) {
-		http.Redirect(w, r, s.to, http.StatusSeeOther)
-		return nil
+		return prove(w, r, s)
 	}
 	return err
 }
@@ -294,7 +295,7 @@ func (v *visit) again(tx *store.Tx) error {
 	}
 	if v.viewer.session != nil {
 		if _, err := tx.SessionByID(v.ctx, v.viewer.session.ID); fault.KindOf(err) == fault.Unauthenticated {
-			return signIn{"/signin?" + url.Values{"return_to": {"/o/" + string(tx.Organization)}}.Encode()}
+			return signIn{"/signin?" + url.Values{"return_to": {"/o/" + string(tx.Organization)}}.Encode(), ""}
 		} else if err != nil {
 			return err
 		}
