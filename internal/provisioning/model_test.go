@@ -16,6 +16,8 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -123,10 +125,20 @@ func TestPush_TheKeyJoinsWhoSignedInBefore(t *testing.T) {
 func TestPush_AHeldUserNameIsACollisionUntilItIsDecided(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
+		w.db.Public = publicURL
 		c := w.entra()
+		w.give(w.signedIn("boss@x.org", "oid-boss"), "owner")
 		user := w.signedIn("ann@x.org", "")
 		for range 2 {
 			c.refused(409, "uniqueness", "POST", "/Users", post("ANN@x.org", "oid-1"))
+		}
+		due, err := w.db.LeaseDeliveries(t.Context(), 100, time.Hour)
+		w.must(err)
+		due = slices.DeleteFunc(due, func(d outbox.Delivery) bool {
+			return d.Kind != outbox.Mail || !strings.Contains(string(d.Payload), string(mail.Conflict))
+		})
+		if len(due) != 1 || due[0].Destination != "boss@x.org" {
+			t.Errorf("letters about the collision: %+v", due)
 		}
 		open := w.conflicts()
 		if len(open) != 1 || len(c.list("/Users", "id pr")) != 0 {

@@ -80,13 +80,18 @@ func (tx *Tx) openConflict(ctx context.Context, c Conflict, name string, user id
 	if err != nil {
 		return fmt.Errorf("list a conflict: %w", err)
 	}
-	if n > 0 {
-		tx.Record(ctx, audit.Event{
-			Actor: concluded, Action: "conflict.opened", TargetKind: "conflict", TargetID: string(c.ID), TargetName: name,
-			User: user, Code: c.Kind, After: c.Document,
-		})
+	if n == 0 {
+		return nil
 	}
-	return nil
+	tx.Record(ctx, audit.Event{
+		Actor: concluded, Action: "conflict.opened", TargetKind: "conflict", TargetID: string(c.ID), TargetName: name,
+		User: user, Code: c.Kind, After: c.Document,
+	})
+	what := "Roles that nobody may hold together have come to " + name + ". What collides has no effect until you decide."
+	if c.Kind == ConflictGroupName {
+		what = "A second group has the name " + name + ", by which a group gives roles here. The second gives nothing until you decide."
+	}
+	return tx.tellConflict(ctx, what)
 }
 
 // conflictOver takes a conflict off the list that ended by itself, and records it.

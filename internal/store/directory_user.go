@@ -273,13 +273,15 @@ func (p *Push) collide(ctx context.Context, pr profile, a scim.Attributes, nameK
 	if err != nil {
 		return fmt.Errorf("list a collision: %w", err)
 	}
-	if n > 0 {
-		p.record(ctx, audit.Event{
-			Action: "user.collided", TargetKind: "user", TargetID: string(holder), TargetName: u.Name(), User: holder, Outcome: audit.Refused,
-			Code: "collision", Reason: fmt.Sprintf("%s pushed somebody with the userName %s.", p.Directory.Name, pr.userName),
-		})
+	if n == 0 {
+		return nil
 	}
-	return nil
+	p.record(ctx, audit.Event{
+		Action: "user.collided", TargetKind: "user", TargetID: string(holder), TargetName: u.Name(), User: holder, Outcome: audit.Refused,
+		Code: "collision", Reason: fmt.Sprintf("%s pushed somebody with the userName %s.", p.Directory.Name, pr.userName),
+	})
+	return p.tx.tellConflict(ctx, fmt.Sprintf("%s pushed somebody with the userName %s, which %s holds already. Nobody was changed; say whether they are the same person.",
+		p.Directory.Name, pr.userName, u.Name()))
 }
 
 // ResolveCollision decides a collision: with samePerson the next push of this name joins the user who holds it, without it
