@@ -29,8 +29,6 @@ const (
 	Exception    Kind = "exception"    // from single sign-on
 	Invitation   Kind = "invitation"
 	SetupLink    Kind = "setup-link"
-	APIToken     Kind = "api-token"   // the operator's
-	SigningKey   Kind = "signing-key" // the installation's, which renew themselves
 )
 
 // About is a kind as pages show it.
@@ -180,7 +178,9 @@ func List(f Facts, now time.Time) []Item {
 			Path: "setup-links", Where: "See setup links", For: access.ConnectionsManage,
 		})
 	}
-	out = slices.DeleteFunc(out, func(i Item) bool { return i.Over(now) && (i.Kind == Exception || i.Kind == Invitation || i.Kind == SetupLink) })
+	out = slices.DeleteFunc(out, func(i Item) bool {
+		return i.Over(now) && (i.Kind == Exception || i.Kind == Invitation || i.Kind == SetupLink)
+	})
 	slices.SortFunc(out, func(a, b Item) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
