@@ -148,6 +148,8 @@ describe("every page", { timeout: 600_000 }, () => {
     "connection-form-saml": "/o/northwind/connections/new?provider=okta&protocol=saml",
     "connection-close": "/o/northwind/connections/corp/do/close",
     domains: "/o/northwind/domains",
+    "setup-links": "/o/northwind/setup-links",
+    "setup-links-new": "/o/northwind/setup-links/new",
     rules: "/o/northwind/rules",
     applications: "/o/northwind/applications",
     conflicts: "/o/northwind/conflicts",
