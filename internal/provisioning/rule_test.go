@@ -54,7 +54,9 @@ func TestPush_ADecidedCollisionIsAboutTheTwoItNamed(t *testing.T) {
 			if len(open) != 1 {
 				t.Fatalf("%d collisions", len(open))
 			}
-			w.change(func(ctx context.Context, tx *store.Tx) error { return tx.ResolveCollision(ctx, open[0].ID, true, admin) })
+			w.change(func(ctx context.Context, tx *store.Tx) error {
+				return tx.ResolveCollision(ctx, open[0].ID, true, admin)
+			})
 		}
 		// The name has gone to somebody else since.
 		first := w.signedIn("ann@x.org", "")
@@ -171,6 +173,17 @@ func TestDelete_IsTheDirectorysOwn(t *testing.T) {
 		if u.Status != directory.Active || len(u.Groups) != 1 || u.Groups[0].ID != local {
 			t.Errorf("left in %+v, want the local group and not %s", u.Groups, pushed)
 		}
+		// Without the word that kept it, nothing is left to rest on.
+		w.change(func(ctx context.Context, tx *store.Tx) error {
+			tx.AttachIdentity(ctx, "corp", id.User(ann), connection.Person{Issuer: "https://idp", Subject: "ann"})
+			return nil
+		})
+		w.change(func(ctx context.Context, tx *store.Tx) error {
+			return tx.KeepWithoutDirectory(ctx, id.User(ann), false, admin, "")
+		})
+		if u := w.account(ann); u.Status != directory.Deleted || u.DeletedAt.IsZero() {
+			t.Errorf("no longer kept: %s, deleted at %s", u.Status, u.DeletedAt)
+		}
 	})
 }
 
@@ -215,17 +228,21 @@ func TestDelete_ClosesEveryWayIn(t *testing.T) {
 	})
 }
 
-// What opened before a user went stays as it was: an identity closed earlier does not open with a restore, and a name that is
-// taken is named.
+// A restore says who holds the name, and rests on what the user rested on before.
 func TestRestore_NamesWhoHoldsTheName(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		ann := w.signedIn("ann@x.org", "")
 		w.change(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteUser(ctx, id.User(ann), admin, "") })
-		w.entra().user("ann@x.org")
+		other := w.entra().user("ann@x.org")
 		err := w.write("northwind", func(ctx context.Context, tx *store.Tx) error { return tx.RestoreUser(ctx, id.User(ann), admin, "") })
 		if f := fault.As(err); f == nil || f.Code != "user-name-taken" {
 			t.Errorf("got %v", err)
+		}
+		w.entra().do(204, "DELETE", "/Users/"+other, "")
+		w.change(func(ctx context.Context, tx *store.Tx) error { return tx.RestoreUser(ctx, id.User(ann), admin, "") })
+		if u := w.account(ann); !u.HasAccess() || u.KeptWithoutDirectory || u.Local != directory.JustInTime {
+			t.Errorf("restored: %+v", u)
 		}
 	})
 }
@@ -248,4 +265,3 @@ func TestPush_AnAddressIsVerifiedByItsOwnOrganizationsDomain(t *testing.T) {
 		}
 	})
 }
-
