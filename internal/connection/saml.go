@@ -65,7 +65,9 @@ func (s SAMLChoices) Format() string {
 }
 
 // ClockSkew is how far the provider's clock may be off; 0 leaves it at what is usual.
-func (s SAMLChoices) ClockSkew() time.Duration { return time.Duration(s.ClockSkewSeconds) * time.Second }
+func (s SAMLChoices) ClockSkew() time.Duration {
+	return time.Duration(s.ClockSkewSeconds) * time.Second
+}
 
 // Pinned gives the certificates that metadata must be signed by; none where any metadata is read.
 func (s SAMLChoices) Pinned() ([]*x509.Certificate, error) {

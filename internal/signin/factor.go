@@ -207,18 +207,7 @@ func (f *flow) again(ctx context.Context, tx *store.Tx, attempt session.Attempt,
 	return p, nil
 }
 
-// proved opens what lies on an attempt.
-func (f *flow) proved(ctx context.Context, tx *store.Tx, attempt session.Attempt) (proof, error) {
-	org, sealed, err := tx.ProvedAttempt(ctx, attempt.ID, attempt.Browser)
-	if err != nil {
-		return proof{}, err
-	}
-	if org != tx.Organization || sealed == "" {
-		return proof{}, refuse(CodeAttempt, "nothing was proved yet")
-	}
-	return f.open(attempt.ID, sealed)
-}
-
+// open reads what was proved in an attempt so far.
 func (f *flow) open(attempt id.Attempt, sealed string) (proof, error) {
 	var p proof
 	raw, err := f.DB.Keys.Open(provedPlace(attempt), sealed)
