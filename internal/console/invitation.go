@@ -273,17 +273,25 @@ func (c *Console) reinviteDialog(w http.ResponseWriter, r *http.Request) error {
 	return page.Render(w, r, http.StatusOK, invitePage(f))
 }
 
-// filled reads a form, with a file or without.
-func (c *Console) filled(w http.ResponseWriter, r *http.Request) (*visit, error) {
+// parsed reads a form, with a file or without.
+func parsed(r *http.Request) error {
 	err := r.ParseMultipartForm(1 << 20)
 	if errors.Is(err, http.ErrNotMultipart) {
 		err = r.ParseForm()
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, fault.New(fault.TooLarge, "This is too much for one form: a list may be one megabyte long.")
+		return fault.New(fault.TooLarge, "This is too much for one form: a list may be one megabyte long.")
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "The form could not be read.")
+		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
+	}
+	return nil
+}
+
+// filled reads a form for the pages about invitations.
+func (c *Console) filled(w http.ResponseWriter, r *http.Request) (*visit, error) {
+	if err := parsed(r); err != nil {
+		return nil, err
 	}
 	return c.visit(w, r, "invitations", "Invitations")
 }

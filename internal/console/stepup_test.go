@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"bytes"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -118,6 +120,47 @@ func TestSensitiveDoors_AskForAFreshProofAndKeepWhatWasTyped(t *testing.T) {
 		}
 		if got := fresh.page("/o/northwind/me/proved"); !strings.Contains(got.text("main"), "You have shown who you are") {
 			t.Errorf("after the proof: %s", got.text("main"))
+		}
+	})
+}
+
+// A door is shut however its form is written and whether its address ends with a slash.
+func TestSensitiveDoors_NoOtherSpellingGoesAround(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		old := h.proved("Olivia Owner", nil, h.db.Now().Add(-mfa.FreshFor-time.Minute))
+		events := h.eventCount()
+		owner := []string{"email", "new@northwind.example", "role", "owner", "resource", "northwind"}
+		shut := func(what string, got answer) {
+			t.Helper()
+			if got.status != http.StatusForbidden || !strings.Contains(got.text("main"), "Nothing was done yet") {
+				t.Errorf("%s: %d to %q: %s", what, got.status, got.location, got.text("main"))
+			}
+		}
+		for path, form := range map[string][]string{
+			"/invitations/": owner, "/webhooks/": {"url", "https://hooks.example/x", "letter", "expiry"}, "/directories/entra/tokens/": {"name", "Second"},
+		} {
+			shut(path, old.post("/o/northwind"+path, form...))
+		}
+		for path, form := range map[string][]string{
+			"/invitations": owner, "/users/" + string(h.users["Niko New"]) + "/give": owner[2:], "/groups/night-shift/give": owner[2:],
+		} {
+			var body bytes.Buffer
+			parts := multipart.NewWriter(&body)
+			for i := 0; i < len(form); i += 2 {
+				h.must(parts.WriteField(form[i], form[i+1]))
+			}
+			h.must(parts.Close())
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/o/northwind"+path, &body)
+			h.must(err)
+			r.Header.Set("Content-Type", parts.FormDataContentType())
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			shut(path+" in parts", old.do(r))
+		}
+		if now := h.eventCount(); now != events {
+			t.Errorf("%d events after doors that stayed shut, want %d", now, events)
 		}
 	})
 }
