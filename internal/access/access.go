@@ -1,8 +1,8 @@
 // Package access answers what a user may do in an organization, why, and who may change it.
 //
 // It decides over loaded facts and touches no database: Decide works out effective access, Give and Revoke hold the
-// ceiling, LastHolder and the exclusive sets guard an organization. Everything that answers about access (tokens, SAML
-// attributes, the API, the decision endpoint, the console) asks Decide, so that no two of them can disagree.
+// ceiling, LastHolder and the exclusive sets guard an organization. Everything that answers about access (tokens, the API,
+// the console) asks Decide, so that no two of them can disagree.
 //
 // Access is computed, never stored as truth:
 //

@@ -124,7 +124,7 @@ func (p *Provider) Follow(ctx context.Context) {
 }
 
 // VerifyClientToken checks an application's own token (client_credentials) and gives the application while it is still
-// declared. Such a token opens the decision endpoint, never the admin API.
+// declared. Such a token never opens the admin API.
 func (p *Provider) VerifyClientToken(ctx context.Context, token string) (application.Application, error) {
 	t, err := p.oidc.VerifyClientToken(token)
 	if err != nil {
