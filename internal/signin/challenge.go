@@ -259,7 +259,7 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 		}
 		if p.proof.Again && p.proof.Connection != "" {
 			c, err := tx.SignInConnection(ctx, p.proof.Connection)
-			if err == nil && !c.Settings.Disabled {
+			if err == nil && !c.Settings.Closed() {
 				v.connection = c.Name
 			} else if err != nil && fault.KindOf(err) != fault.NotFound {
 				return err

@@ -544,3 +544,19 @@ func TestSignIn_TheProviderRenamesOnlyWhomNoDirectorySpeaksFor(t *testing.T) {
 		}
 	})
 }
+
+// Who checks a link before it is followed spends nothing of it.
+func TestSignIn_HeadSpendsNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		back := w.approve(w.away(toConsole))
+		if a := w.do(w.browser, http.MethodHead, back, nil); a.status != http.StatusOK || len(a.header.Values("Set-Cookie")) > 0 {
+			t.Errorf("HEAD of the callback: %d, cookies %q", a.status, a.header.Values("Set-Cookie"))
+		}
+		if _, err := w.session(northwind); fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("HEAD made a session: %v", err)
+		}
+		if a := w.get(back); a.header.Get("Location") != "/o/northwind/me" {
+			t.Errorf("the callback after a HEAD: %d %s %s", a.status, a.header.Get("Location"), a.doc.Find("main").Text())
+		}
+	})
+}

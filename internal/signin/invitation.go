@@ -38,7 +38,7 @@ import (
 // Opening spends nothing, since scanners of mail open links too. What accepts is bound to the browser that opened the link,
 // by the attempt, and to that very link, by its hash: a later letter voids what an earlier one began.
 func (f *flow) mountInvitations(mount func(method, pattern string, serve http.HandlerFunc)) {
-	mount(http.MethodGet, "/invitation/{organization}/{token}", f.openInvitation)
+	mount(http.MethodGet, "/invitation/{organization}/{token}", headless(f.openInvitation))
 	mount(http.MethodGet, "/invitation", f.invitation)
 	mount(http.MethodPost, "/invitation", f.acceptUpstream)
 	mount(http.MethodPost, "/invitation/password", f.acceptPassword)

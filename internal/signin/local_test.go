@@ -669,6 +669,50 @@ func TestJoin_WhoHoldsTheAccountJoinsBothWays(t *testing.T) {
 	})
 }
 
+// What waits is for one account, as it was when the provider vouched: neither somebody else's session in the same browser nor an
+// account that has given its address up since joins anything.
+func TestJoin_OnlyTheHolderOfTheAddressJoins(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		gus := w.guest("ann@northwind.example")
+		w.chosen(gus, herons)
+		eve := w.guest("eve@northwind.example")
+		w.chosen(eve, herons)
+		var link string
+		w.refuses(connection.CodeEmailTaken, func() answer {
+			a := w.signIn()
+			link = joinLink(t, a)
+			return a
+		})
+		confirm := url.Values{"organization": {"northwind"}, "pending": {regexp.MustCompile(`pending=([0-9a-f-]+)`).FindStringSubmatch(link)[1]}}
+		unjoined := func(user id.User) {
+			t.Helper()
+			s, err := w.session(northwind)
+			w.must(err)
+			if s.User != user || s.Connection != "" {
+				t.Errorf("the session is %s's by %q, want %s's by no connection", s.User, s.Connection, user)
+			}
+		}
+		w.mustEnter("eve@northwind.example", herons)
+		if page := w.get(link); page.doc.Find("form").Length() != 0 {
+			t.Errorf("somebody else is offered to join: %s", page.body)
+		}
+		if a := w.do(w.browser, http.MethodPost, "/signin/join", confirm); a.header.Get("Location") != link {
+			t.Errorf("somebody else joins: %d %s", a.status, a.header.Get("Location"))
+		}
+		unjoined(eve)
+		// The account takes another address, so what the provider vouches for is its no more.
+		w.write(func(tx *store.Tx) error {
+			return tx.AskMove(w.ctx, gus, "gus@northwind.example", w.app.URL, administrator)
+		})
+		w.do(newBrowser(), http.MethodPost, w.link(mail.VerifyEmail, "gus@northwind.example"), url.Values{})
+		w.mustEnter("gus@northwind.example", herons)
+		if a := w.do(w.browser, http.MethodPost, "/signin/join", confirm); a.code() != "attempt-over" {
+			t.Errorf("joined to an account without the address: %d %s", a.status, a.code())
+		}
+		unjoined(gus)
+	})
+}
+
 // The five kinds of pre-hijacking (Sudhodanan and Paverd, 2022): an attacker prepares an account under the victim's address, and must
 // have nothing of it once the victim uses it.
 func TestPreHijacking(t *testing.T) {

@@ -95,13 +95,13 @@ func (s *SignIn) Mount(r Router) {
 		{http.MethodPost, "/signin", f.address},
 		{http.MethodGet, "/signin/no-access", f.noAccess},
 		{http.MethodPost, "/signin/no-access", f.note},
-		{http.MethodGet, "/sso/{organization}/{connection}/callback", f.callback},
-		{http.MethodGet, "/sso/{organization}/{connection}/landed", f.landed},
+		{http.MethodGet, "/sso/{organization}/{connection}/callback", headless(f.callback)},
+		{http.MethodGet, "/sso/{organization}/{connection}/landed", headless(f.landed)},
 		{http.MethodGet, "/sso/{organization}/{connection}/metadata", f.metadata},
-		{http.MethodGet, "/sso/{organization}/{connection}/sent", f.sent},
+		{http.MethodGet, "/sso/{organization}/{connection}/sent", headless(f.sent)},
 		{http.MethodPost, "/sso/{organization}/{connection}/sent", f.enterSent},
-		{http.MethodGet, "/sso/{organization}/{connection}/leave", f.depart},
-		{http.MethodGet, "/sso/{organization}/{connection}/left", f.left},
+		{http.MethodGet, "/sso/{organization}/{connection}/leave", headless(f.depart)},
+		{http.MethodGet, "/sso/{organization}/{connection}/left", headless(f.left)},
 		{http.MethodGet, "/sso/{organization}/{connection}/jwks", f.clientKeySet},
 	} {
 		r.Method(route.method, route.pattern, page.Headers(f.sameOrigin(route.serve)))
@@ -109,8 +109,20 @@ func (s *SignIn) Mount(r Router) {
 	// The provider's page posts here, so what stops forms of other sites must not stand before it. It gives nobody a session.
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/acs", page.Headers(http.HandlerFunc(f.acs)))
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/backchannel-logout", page.Headers(http.HandlerFunc(f.backChannel)))
-	r.Method(http.MethodGet, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
+	r.Method(http.MethodGet, "/sso/{organization}/{connection}/slo", page.Headers(headless(f.slo)))
 	r.Method(http.MethodPost, "/sso/{organization}/{connection}/slo", page.Headers(http.HandlerFunc(f.slo)))
+}
+
+// headless answers a HEAD with nothing and does nothing. The protocols bring their answers by GET, so these handlers spend what they
+// are given, and a HEAD is routed as the GET it asks about; it is a safe method (RFC 9110 section 9.2.1), and who checks links uses it.
+func headless(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Cache-Control", "no-store")
+			return
+		}
+		serve(w, r)
+	}
 }
 
 type flow struct {

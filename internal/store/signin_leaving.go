@@ -32,7 +32,7 @@ func (tx *Tx) BeginLeaving(ctx context.Context, s sessions.Session, browser stri
 	if fault.KindOf(err) == fault.NotFound {
 		return "", nil
 	}
-	if err != nil || way.Settings.Disabled || !way.Settings.UpstreamLogout {
+	if err != nil || way.Settings.Closed() || !way.Settings.UpstreamLogout {
 		return "", err
 	}
 	l.Session = s.ID
