@@ -11,6 +11,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mail"
 	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -59,6 +60,7 @@ var sensitive = []door{
 	{post, "/groups/{group}/give", (*visit).givesPower},
 	{post, "/invitations", (*visit).givesPower},
 	{post, "/invitations/list/send", nil}, // each row may name roles of its own
+	{post, "/invitations/{invitation}/resend", (*visit).showsLinks},
 }
 
 // doors finds the line of a request in sensitive.
@@ -85,6 +87,9 @@ func (v *visit) givesPower() bool {
 	}
 	return false
 }
+
+// showsLinks reports whether an invitation's link is shown to who sends it, since no letter takes it to whom it is for.
+func (v *visit) showsLinks() bool { return v.c.letters() == mail.Off }
 
 // freshFirst asks, before a sensitive door, for a proof that is not old.
 func (c *Console) freshFirst(next http.Handler) http.Handler {

@@ -49,6 +49,7 @@ func sensitiveForms(h *house) map[string]struct {
 		"a group gives":           {"/groups/night-shift/give", "", []string{"role", "user-admin", "resource", "northwind"}},
 		"invite an owner":         {"/invitations", "", []string{"email", "new@northwind.example", "role", "owner", "resource", "northwind"}},
 		"invite a list":           {"/invitations/list/send", "", []string{"text", "new@northwind.example"}},
+		"see a link again":        {"/invitations/i1/resend", "", []string{"reason", "lost"}},
 		"custom access":           {user + "/do/custom", user + "/do/custom", []string{"reason", "apart"}},
 		"back to default roles":   {user + "/do/defaults", user + "/do/defaults", []string{"reason", "as all"}},
 		"delete a user":           {user + "/do/delete", user + "/do/delete", []string{"reason", "left"}},
