@@ -45,7 +45,7 @@ type About struct {
 
 // Kinds are all of them, in the order of pages.
 var Kinds = []About{
-	{Kind: Security, Title: "Security of your account", Text: "A new way to sign in, a changed password or address, a sign-in from a new device.", Always: true},
+	{Kind: Security, Title: "Security of your account", Text: "A new way to sign in, a changed password or address, a recovery code that was used.", Always: true},
 	{Kind: AccessChanged, Title: "Changes of your access", Text: "Somebody gave you a role or took one away."},
 	{Kind: NeedsRoles, Title: "New people who need roles", Text: "Somebody has come and has no roles beyond what everybody gets.", For: access.UsersManage},
 	{Kind: Directories, Title: "Problems of a directory", Text: "A directory has fallen silent, took many people away at once, or sent what waits for a decision.", For: access.ConnectionsManage},
