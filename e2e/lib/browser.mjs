@@ -40,6 +40,8 @@ export async function axe(page) {
   // Evaluated through the debugging protocol, so the page's own policy stays as strict as it is.
   const session = sessions.get(page) ?? (await page.context().newCDPSession(page));
   sessions.set(page, session);
+  // A change of the color scheme fades: what is half way has no contrast to judge.
+  await session.send("Runtime.evaluate", { expression: "Promise.allSettled(document.getAnimations().map((a) => a.finished))", awaitPromise: true });
   await session.send("Runtime.evaluate", { expression: axeSource });
   const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
     expression: `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + " at " + v.nodes.map(n => n.target.join(" ")).join(", "))))`,
