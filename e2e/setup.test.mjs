@@ -10,7 +10,6 @@ import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
 import { people, startNorthwind } from "./lib/northwind.mjs";
 import { startSamlp } from "./lib/samlp.mjs";
 import { startUpstream } from "./lib/upstream.mjs";
-import { until } from "./lib/vestibule.mjs";
 import { freePort, until } from "./lib/vestibule.mjs";
 
 const out = path.resolve(import.meta.dirname, "out");
