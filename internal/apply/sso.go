@@ -80,7 +80,7 @@ func (c *checker) checkEnforced(o store.DeclaredOrganization) {
 		return
 	}
 	for _, way := range c.merged.Connections {
-		if way.Organization == o.ID && len(way.Settings.Domains) > 0 && !way.Settings.Disabled {
+		if way.Organization == o.ID && len(way.Settings.Domains) > 0 && !way.Settings.Closed() {
 			return
 		}
 	}

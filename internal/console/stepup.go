@@ -55,7 +55,10 @@ var sensitive = []door{
 	{get, "/webhooks/new", nil},
 	{post, "/webhooks", nil},
 	{both, "/webhooks/{webhook}/delete", nil},
-	{both, "/users/{user}/do/{act:custom|defaults|delete|reset-factors}", nil},
+	{both, "/users/{user}/do/{act:custom|defaults|delete|keep|reactivate|reset-factors|restore}", nil},
+	{post, "/users/{user}/carry", nil},
+	{post, "/conflicts/{conflict}", nil},   // "the same person" hands an account over
+	{post, "/groups/{group}/members", nil}, // a group may give anything
 	{post, "/users/{user}/give", (*visit).givesPower},
 	{post, "/groups/{group}/give", (*visit).givesPower},
 	{post, "/invitations", (*visit).givesPower},

@@ -53,6 +53,12 @@ func sensitiveForms(h *house) map[string]struct {
 		"custom access":           {user + "/do/custom", user + "/do/custom", []string{"reason", "apart"}},
 		"back to default roles":   {user + "/do/defaults", user + "/do/defaults", []string{"reason", "as all"}},
 		"delete a user":           {user + "/do/delete", user + "/do/delete", []string{"reason", "left"}},
+		"keep a user":             {user + "/do/keep", user + "/do/keep", []string{"reason", "stays"}},
+		"let a user in again":     {user + "/do/reactivate", user + "/do/reactivate", []string{"reason", "is back"}},
+		"restore a user":          {user + "/do/restore", user + "/do/restore", []string{"reason", "is back"}},
+		"carry grants over":       {user + "/carry", "", []string{"from", "u1"}},
+		"decide a conflict":       {"/conflicts/c1", "", []string{"decision", "same-person"}},
+		"add a member":            {"/groups/night-shift/members", "", []string{"user", "u1"}},
 		"reset somebody's factor": {user + "/do/reset-factors", user + "/do/reset-factors", []string{"reason", "lost"}},
 	}
 }

@@ -84,7 +84,7 @@ func (tx *Tx) Enforcement(ctx context.Context) (e Enforcement, err error) {
 		order by d.domain`, tx.Organization))(func(s scanner) (d EnforcedDomain, err error) {
 		var settings connection.Settings
 		err = s.Scan(&d.Domain, &d.Connection, &d.Name, decode(&settings), &d.Works)
-		d.Disabled = settings.Disabled
+		d.Disabled = settings.Closed()
 		return d, err
 	})
 	return e, err
