@@ -1,5 +1,5 @@
 // The main job, end to end, against parts that others wrote: oidc-provider upstream, openid-client behind, Chromium as the
-// person, bodies as Entra and Okta send them; on SQLite, on PostgreSQL, and on three nodes behind a round-robin.
+// person, bodies as Entra and Okta send them; on SQLite, on PostgreSQL, on three nodes behind a round-robin, and on two whose PostgreSQL stands behind pgbouncer.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
@@ -10,6 +10,7 @@ for (const setting of [
   { name: "SQLite", kind: "sqlite", nodes: 1 },
   { name: "PostgreSQL", kind: "postgres", nodes: 1 },
   { name: "three nodes on one PostgreSQL", kind: "postgres", nodes: 3 },
+  { name: "two nodes and pgbouncer", kind: "pooler", nodes: 2 },
 ]) {
   describe(`the story on ${setting.name}`, { timeout: 240_000 }, () => {
     let here, browser;

@@ -1,6 +1,6 @@
 // Starts Vestibule as its operator would: the binary, a configuration in the environment, one store, one node or several.
 import { spawn, execFileSync } from "node:child_process";
-import { mkdtempSync, writeFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, writeFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -80,16 +80,50 @@ async function makeStore(kind, dir) {
   own.pathname = `/${name}`;
   const all = own.toString();
   own.username = name;
+  const pooler = kind === "pooler" ? await startPooler(own, dir) : undefined;
   return {
-    url: own.toString(),
+    url: pooler?.url ?? own.toString(),
+    direct: pooler && own.toString(),
     rows(sql) {
       return JSON.parse(psql(all, `select coalesce(json_agg(t), '[]') from (${sql}) t`));
     },
     drop() {
+      pooler?.stop();
       psql(admin, `drop database if exists ${name} with (force)`);
       psql(admin, `drop role if exists ${name}`);
     },
   };
+}
+
+/** A pgbouncer in transaction mode in front of one database, with few enough server connections that nodes share them. */
+async function startPooler(own, dir) {
+  const port = await freePort();
+  const users = path.join(dir, "pgbouncer-users.txt");
+  const settings = path.join(dir, "pgbouncer.ini");
+  const name = own.pathname.slice(1);
+  writeFileSync(users, `"${own.username}" ""\n`);
+  writeFileSync(
+    settings,
+    `[databases]
+${name} = host=127.0.0.1 port=${own.port} dbname=${name}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = trust
+auth_file = ${users}
+pool_mode = transaction
+default_pool_size = 4
+${process.getuid() === 0 ? "user = postgres" : ""}
+`,
+  );
+  chmodSync(dir, 0o755); // as root it becomes another user, who reads these two
+  const running = spawn("pgbouncer", ["-q", settings], { stdio: "ignore", env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+  const through = new URL(own);
+  through.port = String(port);
+  await until("pgbouncer", () => execFileSync("psql", [through.toString(), "-AtqX", "-c", "select 1"], { stdio: ["ignore", "pipe", "ignore"] }));
+  through.searchParams.set("pool", "transaction");
+  return { url: through.toString(), stop: () => running.kill("SIGKILL") };
 }
 
 class Node {
@@ -139,7 +173,7 @@ async function roundRobin(port, addresses) {
 }
 
 /**
- * Starts an installation. kind is "sqlite" or "postgres"; nodes is how many share the store; environment is added to
+ * Starts an installation. kind is "sqlite", "postgres" or "pooler" (pgbouncer before it); nodes is how many share the store; environment is added to
  * that of every command; host is how people reach it (browsers know passkeys for names alone).
  */
 export async function install({ kind = "sqlite", nodes = 1, environment = {}, host = "127.0.0.1" } = {}) {
@@ -152,6 +186,7 @@ export async function install({ kind = "sqlite", nodes = 1, environment = {}, ho
     HOME: dir,
     VESTIBULE_URL: url,
     VESTIBULE_DATABASE: store.url,
+    ...(store.direct ? { VESTIBULE_DATABASE_DIRECT: store.direct } : {}),
     VESTIBULE_KEY: randomBytes(32).toString("base64"),
     VESTIBULE_ALLOW_PRIVATE_NETWORKS: "true",
     ...environment,
@@ -164,7 +199,7 @@ export async function install({ kind = "sqlite", nodes = 1, environment = {}, ho
       return { code: error.status, out: error.stdout, text: error.stdout + error.stderr };
     }
   };
-  if (kind === "postgres") command("migrate");
+  if (kind !== "sqlite") command("migrate");
   const running = [];
   const addresses = [];
   for (let i = 0; i < nodes; i++) addresses.push(nodes === 1 ? `127.0.0.1:${port}` : `127.0.0.1:${await freePort()}`);
