@@ -74,8 +74,8 @@ func FuzzParseFilter(f *testing.F) {
 }
 
 // decodedLiterals brings the reference parser's literals to our form: it leaves strings escaped and
-// gives int. ok is false where it lost something (large numbers wrap round) or took what we decode
-// differently.
+// gives int. ok is false where it lost something (large numbers wrap round, and beyond 2^53 it counts in floats) or took what
+// we decode differently.
 func decodedLiterals(x ast.Expression) (out ast.Expression, ok bool) {
 	switch x := x.(type) {
 	case *ast.LogicalExpression:
@@ -99,6 +99,9 @@ func decodedLiterals(x ast.Expression) (out ast.Expression, ok bool) {
 			}
 			c.CompareValue = s
 		case int:
+			if v > 1<<53 || v < -1<<53 {
+				return nil, false
+			}
 			c.CompareValue = int64(v)
 		}
 		return &c, true
