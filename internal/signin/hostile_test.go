@@ -472,7 +472,7 @@ func TestUpstream_AnswersThatAreNotTheirs(t *testing.T) {
 			w.configure(func(s *connection.Settings) { s.Disabled = true })
 			return false
 		}
-		w.refuses(connection.CodeConnectionDisabled, w.signIn)
+		w.refuses(connection.CodeConnectionDisabled, w.signIn, "connections")
 	})
 	hostile(t, "59 another organization's connection", func(t *testing.T, w *world) {
 		w.must(w.db.System().Write(w.ctx, func(tx *store.SystemTx) error {

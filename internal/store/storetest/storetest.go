@@ -110,6 +110,7 @@ func OpenURL(t testing.TB, url string, options ...Option) *store.DB {
 		t.Fatalf("open the store: %v", err)
 	}
 	t.Cleanup(db.Close)
+	watch(t, db, url)
 	return db
 }
 
