@@ -195,6 +195,7 @@ type Effective struct {
 	catalogue *Catalogue
 	tree      *Tree
 	available []id.Role
-	kept      []Held // what is given whatever the user's state: what comes back with a reactivation
+	cut       func(Held) []Held // what a relationship leaves of a grant; nil for the organization's own users
+	kept      []Held            // what is given whatever the user's state: what comes back with a reactivation
 	now       time.Time
 }

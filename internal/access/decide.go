@@ -22,6 +22,9 @@ func Decide(f *Facts, now time.Time) *Effective {
 		available:    f.Organization.Available,
 		now:          now,
 	}
+	if f.external() {
+		e.cut = f.cut
+	}
 	ways := f.groupWays()
 	for _, g := range f.Groups {
 		if _, in := ways[g.ID]; in {

@@ -43,6 +43,9 @@ func Give(giver Giver, f *Facts, want Want, now time.Time, receivers ...*Effecti
 	}
 	excluded := f.Catalogue.Excluded(want.Role)
 	for _, r := range receivers {
+		if err := r.outside(want); err != nil {
+			return err
+		}
 		for _, h := range r.kept {
 			if slices.Contains(excluded, h.Role) {
 				return fault.New(fault.Conflict, "%s already holds %s, and nobody in %s may hold that together with %s.",
@@ -221,7 +224,7 @@ func Entrust(giver Giver, f *Facts, of *Effective) error {
 // ProtectedHeld gives the protected roles a user holds for its organization: at the root, in force, not cut by a
 // restriction. A provider's users do not count: they leave with the relationship.
 func (e *Effective) ProtectedHeld() []id.Role {
-	if e.User.Home != "" && e.User.Home != e.Organization {
+	if e.External() {
 		return nil
 	}
 	return intersect(e.RootRoles(), e.catalogue.Protected())

@@ -119,7 +119,7 @@ func TestRun_TheContractsFileLoadsAndTheSecondTimeChangesNothing(t *testing.T) {
 			"+ organization northwind\n", "+ resource northwind/london-1-roof\n", "+ directory token northwind/entra/main\n",
 			"+ group role northwind/London Team: asset-editor at london-1\n", "+ application energy-dashboard\n",
 			"declared, not served yet: application legacy-reports (SAML towards applications)\n",
-			"declared, not served yet: provider relationship fieldserv -> northwind (acting as a provider)\n",
+			"+ provider relationship fieldserv -> northwind\n",
 			" to add, 0 to change, 0 to remove\n",
 		} {
 			if !strings.Contains(out, want) {

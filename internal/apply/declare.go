@@ -428,7 +428,7 @@ func (d *Declaration) provider(p fileProvider) {
 		d.problems.at(p.At, "client", "an organization does not serve itself")
 	}
 	r := store.DeclaredRelationship{Provider: p.Provider, Client: p.Client, RelationshipSettings: access.RelationshipSettings{
-		AllowedRoles: p.AllowedRoles, Resources: p.Resources, Expires: time.Time(p.Expires), Approved: true, RequireMFA: p.RequireMFA,
+		AllowedRoles: p.AllowedRoles, Resources: p.Resources, Expires: time.Time(p.Expires), RequireMFA: p.RequireMFA,
 	}}
 	if d.once(key(relationshipKind, "", relationshipKey(r)), p.At, "provider") {
 		d.want.Relationships = append(d.want.Relationships, r)

@@ -220,8 +220,13 @@ func objects(d *store.Declared) []object {
 	}
 	for _, r := range d.Relationships {
 		add(relationshipKind, "", relationshipKey(r), relationshipKey(r),
-			queued(r, (*store.SystemTx).PutDeclaredRelationship), queued(r, (*store.SystemTx).DropDeclaredRelationship),
-			flatten(r.RelationshipSettings)...).unserv = "acting as a provider"
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.PutDeclaredRelationship(ctx, r, actor)
+			},
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.DropDeclaredRelationship(ctx, r, actor)
+			},
+			flatten(r.RelationshipSettings)...)
 	}
 	for _, a := range d.Applications {
 		o := add(applicationKind, "", string(a.ID), string(a.ID),

@@ -38,8 +38,12 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 	if err != nil {
 		return oidc.Outcome{}, translate(err)
 	}
+	providers, err := p.providers(ctx, req)
+	if err != nil {
+		return oidc.Outcome{}, translate(err)
+	}
 	fitting := slices.DeleteFunc(slices.Clone(live), func(s session.Session) bool {
-		return unasked(app, req, s, p.db.Now()) != nil
+		return unasked(app, req, s, providers, p.db.Now()) != nil
 	})
 	more := id.Organization("")
 	if len(fitting) == 1 && !req.Asks("select_account") {
@@ -109,6 +113,18 @@ func (p *Provider) judge(ctx context.Context, app application.Application, req o
 	return nil
 }
 
+// providers gives whose people may be signed in at home and have a token that speaks of the organization asked for.
+func (p *Provider) providers(ctx context.Context, req oidc.AuthorizeRequest) (out []id.Organization, err error) {
+	if req.Organization == "" || req.LoginHint == "" && req.Connection == "" && req.HintSubject == "" {
+		return nil, nil // nothing names a home, so the organization is it
+	}
+	err = p.db.System().Read(ctx, func(tx *store.SystemTx) error {
+		out, err = tx.ProvidersInForce(ctx, id.Organization(req.Organization))
+		return err
+	})
+	return out, err
+}
+
 // live reads the sessions this browser holds, each with its person's state.
 func (p *Provider) live(ctx context.Context, r *http.Request) ([]session.Session, error) {
 	var out []session.Session
@@ -129,7 +145,7 @@ func (p *Provider) live(ctx context.Context, r *http.Request) ([]session.Session
 }
 
 // unasked says why a session may not answer a request without its person being asked; nil: it may.
-func unasked(app application.Application, req oidc.AuthorizeRequest, s session.Session, now time.Time) error {
+func unasked(app application.Application, req oidc.AuthorizeRequest, s session.Session, providers []id.Organization, now time.Time) error {
 	if req.Forced() {
 		return &oidc.Error{Code: oidc.LoginRequired, Description: "A new sign-in is asked for."}
 	}
@@ -137,22 +153,31 @@ func unasked(app application.Application, req oidc.AuthorizeRequest, s session.S
 	if req.LoginHint != "" && !strings.EqualFold(req.LoginHint, s.Email) && !strings.EqualFold(req.LoginHint, s.UserName) {
 		return &oidc.Error{Code: oidc.LoginRequired, Description: "The session is another person's."}
 	}
-	return fits(app, req, s, now)
+	return fits(app, req, s, slices.Contains(providers, s.Organization), now)
 }
 
-// fits says why a session, asked for or not, cannot answer a request; nil: it can.
-func fits(app application.Application, req oidc.AuthorizeRequest, s session.Session, now time.Time) error {
+// spokenOf is the organization that a token for a session speaks of.
+func spokenOf(req oidc.AuthorizeRequest, s session.Session) id.Organization {
+	if req.Organization != "" {
+		return id.Organization(req.Organization)
+	}
+	return s.Organization
+}
+
+// fits says why a session, asked for or not, cannot answer a request; nil: it can. Serves says that the session's organization is a
+// provider of the one asked for, with a relationship in force.
+func fits(app application.Application, req oidc.AuthorizeRequest, s session.Session, serves bool, now time.Time) error {
 	switch {
-	case req.Organization != "" && req.Organization != string(s.Organization):
+	case spokenOf(req, s) != s.Organization && !serves:
 		return &oidc.PageError{
 			Status: http.StatusForbidden, Title: "You belong to another organization", Code: "other-organization",
 			Message: "The application asked for the organization " + req.Organization + ", and you signed in to " +
 				string(s.Organization) + ". Serving another organization's sites needs a provider relationship that is in force.",
 		}
-	case !app.Serves(s.Organization):
+	case !app.Serves(spokenOf(req, s)):
 		return &oidc.PageError{
 			Status: http.StatusForbidden, Title: "This application is not open to your organization", Code: "application-closed",
-			Message: app.Name + " is not open to " + string(s.Organization) + ". Whoever runs this installation can open it.",
+			Message: app.Name + " is not open to " + string(spokenOf(req, s)) + ". Whoever runs this installation can open it.",
 		}
 	case req.Connection != "" && req.Connection != string(s.Connection):
 		return &oidc.Error{Code: oidc.LoginRequired, Description: "The sign-in went through another connection than the one asked for."}
@@ -172,7 +197,7 @@ func (p *Provider) openWith(ctx context.Context, app application.Application, re
 		if err != nil {
 			return err
 		}
-		effective, err := tx.AccessIn(ctx, s.User, s.AMR)
+		effective, err := tx.AccessToward(ctx, spokenOf(req, s), s.User, s.AMR)
 		if err != nil {
 			return err
 		}
@@ -200,27 +225,38 @@ const noAccessPath = "/signin/no-access"
 func (p *Provider) open(
 	ctx context.Context, tx *store.Tx, app application.Application, req oidc.AuthorizeRequest, s session.Session, effective *access.Effective,
 ) (oidc.Outcome, error) {
+	at := place{tx.Organization, spokenOf(req, s)}
 	if len(effective.Grants) == 0 {
 		if req.Asks("none") {
 			return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "The person has no access yet."}
 		}
-		return oidc.Outcome{Location: noAccessPath + "?" + url.Values{
-			"organization": {string(tx.Organization)}, "application": {app.Name},
-		}.Encode()}, nil
+		to := url.Values{"organization": {string(tx.Organization)}, "application": {app.Name}}
+		if at.client() != "" {
+			to.Set("client", string(at.client()))
+		}
+		return oidc.Outcome{Location: noAccessPath + "?" + to.Encode()}, nil
 	}
-	code, hash := handle(tx.Organization)
+	code, hash := handle(at)
 	family := store.Family{
-		ID: id.New[id.Family](), User: s.User, Application: app.ID, Session: s.ID, Scope: req.Scope,
+		ID: id.New[id.Family](), User: s.User, Application: app.ID, Client: at.client(), Session: s.ID, Scope: req.Scope,
 		AuthTime: s.AuthTime, ACR: mfa.ACR(s.ACR, s.AMR, req.ACRValues), AMR: mfa.Told(s.AMR), Expires: tx.Now().Add(oidc.RefreshAbsolute),
 	}
 	tx.KeepCode(ctx, family, store.Code{
 		Hash: hash, RedirectURI: req.RedirectURI, Challenge: req.CodeChallenge, Nonce: req.Nonce,
 		Expires: tx.Now().Add(oidc.CodeLifetime),
 	})
-	tx.Record(ctx, audit.Event{
+	opened := audit.Event{
 		Actor: p.person(ctx, tx.Organization, s.User, s.DisplayName), Action: "application.opened",
 		TargetKind: "application", TargetID: string(app.ID), TargetName: app.Name, User: s.User,
-	})
+	}
+	if at.client() != "" {
+		// In both logs: whom the organization's provider has sent, and for whom the provider's person has worked.
+		opened.After, _ = json.Marshal(map[string]id.Organization{"organization": at.organization, "home_organization": at.home})
+		if err := tx.OpenedToward(ctx, at.organization, s.User, opened); err != nil {
+			return oidc.Outcome{}, err
+		}
+	}
+	tx.Record(ctx, opened)
 	return oidc.Outcome{Code: code}, nil
 }
 
@@ -259,7 +295,13 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 			return err
 		}
 		// A refusal spends the attempt all the same: the transaction commits, and signing in begins anew.
-		if refusal = fits(c.application, req, s, tx.Now()); refusal != nil {
+		serves := false
+		if spoken := spokenOf(req, s); spoken != s.Organization {
+			if serves, err = in.Serves(ctx, spoken); err != nil {
+				return err
+			}
+		}
+		if refusal = fits(c.application, req, s, serves, tx.Now()); refusal != nil {
 			return nil
 		}
 		if req.Forced() && s.Created.Before(req.Started.Truncate(time.Microsecond)) {
@@ -267,7 +309,7 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 			return nil
 		}
 		// Signing in has asked for what was demanded. What came to be demanded since is left out of the access, and asked for next.
-		effective, err := in.AccessIn(ctx, s.User, s.AMR)
+		effective, err := in.AccessToward(ctx, spokenOf(req, s), s.User, s.AMR)
 		if err != nil {
 			return err
 		}

@@ -14,20 +14,48 @@ import (
 	"github.com/vestibule-id/vestibule/oidc"
 )
 
-// handle makes a code or token. Its organization stands in front, so that the store finds it by its whole key; the 256
-// random bits behind it are what nobody guesses, and only the hash of the whole is kept.
-func handle(org id.Organization) (token, hash string) {
-	token = string(org) + "." + seal.Handle()
+// place is where a code or token is kept, and what it speaks of: the same organization, but for a provider's users. What they hold
+// lies in their home, whose state it ends with, and speaks of the client.
+type place struct {
+	home, organization id.Organization
+}
+
+// client is the organization spoken of where it is not the home.
+func (p place) client() id.Organization {
+	if p.organization == p.home {
+		return ""
+	}
+	return p.organization
+}
+
+// between stands between the two organizations of a handle; no id has it.
+const between = "~"
+
+// handle makes a code or token. Its place stands in front, so that the store finds it by its whole key; the 256 random bits
+// behind it are what nobody guesses, and only the hash of the whole is kept.
+func handle(at place) (token, hash string) {
+	token = string(at.home)
+	if client := at.client(); client != "" {
+		token += between + string(client)
+	}
+	token += "." + seal.Handle()
 	return token, seal.Fingerprint(token)
 }
 
 // readHandle splits a token that was presented. False: it cannot be one of ours.
-func readHandle(token string) (org id.Organization, hash string, ok bool) {
-	at := strings.LastIndexByte(token, '.')
-	if at < 1 || len(token)-at-1 != 43 || !id.Declared(token[:at]) {
-		return "", "", false
+func readHandle(token string) (at place, hash string, ok bool) {
+	dot := strings.LastIndexByte(token, '.')
+	if dot < 1 || len(token)-dot-1 != 43 {
+		return place{}, "", false
 	}
-	return id.Organization(token[:at]), seal.Fingerprint(token), true
+	home, client, two := strings.Cut(token[:dot], between)
+	if !two {
+		client = home
+	}
+	if !id.Declared(home) || !id.Declared(client) || two && home == client {
+		return place{}, "", false
+	}
+	return place{id.Organization(home), id.Organization(client)}, seal.Fingerprint(token), true
 }
 
 var errGrant = &oidc.Error{
@@ -67,18 +95,18 @@ func (p *Provider) take(
 	if err != nil {
 		return oidc.Grant{}, err
 	}
-	org, hash, ok := readHandle(token)
-	if !ok || !app.Serves(org) {
+	at, hash, ok := readHandle(token)
+	if !ok || !app.Serves(at.organization) {
 		return oidc.Grant{}, errGrant
 	}
-	access, accessHash := handle(org)
-	next, nextHash := handle(org)
+	access, accessHash := handle(at)
+	next, nextHash := handle(at)
 	if !refresh {
 		next, nextHash = "", ""
 	}
 	var g oidc.Grant
 	var taking store.Taking
-	err = p.db.Write(ctx, org, func(tx *store.Tx) error {
+	err = p.db.Write(ctx, at.home, func(tx *store.Tx) error {
 		f, scope, nonce, t, err := spend(tx, hash)
 		taking = t
 		if err != nil || t == store.Refused {
@@ -93,7 +121,7 @@ func (p *Provider) take(
 			})
 			return nil
 		}
-		effective, err := tx.AccessIn(ctx, f.User, f.AMR)
+		effective, err := tx.AccessToward(ctx, f.Client, f.User, f.AMR)
 		if err != nil {
 			return err
 		}
@@ -144,7 +172,7 @@ func (p *Provider) look(
 	find func(*store.Tx, context.Context, string) (store.Family, store.Token, bool, error),
 	withClaims bool,
 ) (oidc.Grant, error) {
-	org, hash, ok := readHandle(token)
+	at, hash, ok := readHandle(token)
 	if !ok {
 		return oidc.Grant{}, oidc.ErrNotFound
 	}
@@ -153,13 +181,13 @@ func (p *Provider) look(
 		return oidc.Grant{}, translate(err)
 	}
 	var g oidc.Grant
-	err = p.db.Read(ctx, org, func(tx *store.Tx) error {
+	err = p.db.Read(ctx, at.home, func(tx *store.Tx) error {
 		f, t, live, err := find(tx, ctx, hash)
 		if err != nil {
 			return err
 		}
 		c, declared := all.byID[f.Application]
-		if !live || !declared || !c.application.Serves(org) {
+		if !live || !declared || !c.application.Serves(at.organization) {
 			return oidc.ErrNotFound
 		}
 		g = grant(c.application, f, t.Scope)
@@ -167,7 +195,7 @@ func (p *Provider) look(
 		if !withClaims {
 			return nil
 		}
-		effective, err := tx.AccessIn(ctx, f.User, f.AMR)
+		effective, err := tx.AccessToward(ctx, f.Client, f.User, f.AMR)
 		if err != nil {
 			return err
 		}
@@ -179,7 +207,7 @@ func (p *Provider) look(
 
 // Revoke implements oidc.Tokens.
 func (p *Provider) Revoke(ctx context.Context, clientID, token string) error {
-	org, hash, ok := readHandle(token)
+	at, hash, ok := readHandle(token)
 	if !ok {
 		return oidc.ErrNotFound
 	}
@@ -187,7 +215,7 @@ func (p *Provider) Revoke(ctx context.Context, clientID, token string) error {
 	if err != nil {
 		return err
 	}
-	err = p.db.Write(ctx, org, func(tx *store.Tx) error {
+	err = p.db.Write(ctx, at.home, func(tx *store.Tx) error {
 		revoked, err := tx.RevokeToken(ctx, app.ID, hash)
 		if err != nil || !revoked {
 			return err

@@ -79,8 +79,8 @@ const factsQuery = `
 	where organization = $1
 		and group_id in (select id from mine)`
 
-// AccessFacts loads what access.Decide looks at for one user, in one statement. A fault of kind NotFound where the
-// organization has no such user.
+// AccessFacts loads what access.Decide looks at for one user, in one statement; for a provider's user, in two. A fault of kind NotFound
+// where neither the organization nor a provider of it has such a user.
 func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, error) {
 	var catalogueVersion int64
 	var ofOrganization edition
@@ -137,7 +137,11 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 		return nil, fmt.Errorf("read the access of user %s: %w", user, err)
 	}
 	if f.User.ID == "" {
-		return nil, fault.New(fault.NotFound, "There is no user %q in this organization.", user)
+		if theirs, err := tx.providerFacts(ctx, f, user); err != nil {
+			return nil, err
+		} else if !theirs {
+			return nil, fault.New(fault.NotFound, "There is no user %q in this organization.", user)
+		}
 	}
 	if f.Catalogue, err = tx.catalogueAt(ctx, catalogueVersion); err != nil {
 		return nil, err

@@ -142,6 +142,9 @@ func (tx *Tx) restrict(ctx context.Context, actor audit.Actor, action string, r 
 	}, receivers...); err != nil {
 		return err
 	}
+	if r.User != "" {
+		tx.noteProviderUser(receivers[0])
+	}
 	return tx.keepHolders(ctx, users, func() error {
 		if err := change(); err != nil {
 			return fmt.Errorf("write restriction %s: %w", r.ID, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/scim"
 )
@@ -267,7 +268,9 @@ func (tx *SystemTx) declaredRelationships(ctx context.Context, d *Declared) (err
 	d.Relationships, err = collect[DeclaredRelationship](tx.query(ctx, `
 		select provider, client, document
 		from relationships
-		order by provider, client`))(func(s scanner) (r DeclaredRelationship, err error) {
+		where source = $1
+			and approved is not null
+		order by provider, client`, fromFile))(func(s scanner) (r DeclaredRelationship, err error) {
 		err = s.Scan(&r.Provider, &r.Client, decode(&r.RelationshipSettings))
 		return r, err
 	})
@@ -353,6 +356,17 @@ func (tx *SystemTx) DropDeclaredOrganization(o DeclaredOrganization) {
 	tx.queue(`delete from domains where organization = $1`, o.ID)
 	tx.queue(`delete from attempts where organization = $1`, o.ID)
 	tx.queue(`delete from relationships where provider = $1 or client = $1`, o.ID)
+	for _, given := range []string{"grants", "restrictions"} {
+		tx.queue(`
+			delete from `+given+`
+			where exists (
+				select 1
+				from provider_users g
+				where g.home = $1
+					and g.organization = `+given+`.organization
+					and g.user_id = `+given+`.user_id)`, o.ID)
+	}
+	tx.queue(`delete from provider_users where home = $1`, o.ID)
 	tx.queue(`delete from organizations where organization = $1`, o.ID)
 }
 
@@ -529,16 +543,41 @@ func (tx *SystemTx) DropDeclaredDomain(d DeclaredDomain) {
 	tx.queue(`delete from domains where domain = $1 and source = $2`, d.Domain, fromFile)
 }
 
-// PutDeclaredRelationship makes a provider relationship or replaces its terms.
-func (tx *SystemTx) PutDeclaredRelationship(r DeclaredRelationship) {
-	tx.queue(`
-		insert into relationships (provider, client, document, version, created)
-		values ($1, $2, $3, 1, $4)
-		on conflict (provider, client) do update set document = excluded.document, version = relationships.version + 1`,
-		r.Provider, r.Client, encode(r.RelationshipSettings), micros(tx.Now()))
+// PutDeclaredRelationship makes a provider relationship or replaces its terms. An operator's file speaks for both sides: what it
+// declares is approved.
+func (tx *SystemTx) PutDeclaredRelationship(ctx context.Context, r DeclaredRelationship, actor audit.Actor) error {
+	in := tx.In(r.Client)
+	in.lockRelationship(r.Provider, r.Client)
+	before, err := in.Relationship(ctx, r.Provider, r.Client)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	now := Relationship{Provider: r.Provider, Client: r.Client, Terms: r.RelationshipSettings, Approved: before.Approved, Source: fromFile}
+	action := "provider.changed"
+	if !before.InForce(tx.now) {
+		now.Approved, action = tx.now.UTC().Truncate(time.Microsecond), "provider.approved"
+		if err := in.endServing(ctx, r.Provider, r.Client); err != nil {
+			return err
+		}
+	}
+	if err := in.putRelationship(ctx, now); err != nil {
+		return err
+	}
+	if now, err = in.Relationship(ctx, r.Provider, r.Client); err != nil {
+		return err
+	}
+	e := audit.Event{Actor: actor, Action: action, After: now.record()}
+	if before.Provider != "" {
+		e.Before = before.record()
+	}
+	return in.recordBoth(ctx, now, e)
 }
 
 // DropDeclaredRelationship cuts a provider relationship.
-func (tx *SystemTx) DropDeclaredRelationship(r DeclaredRelationship) {
-	tx.queue(`delete from relationships where provider = $1 and client = $2`, r.Provider, r.Client)
+func (tx *SystemTx) DropDeclaredRelationship(ctx context.Context, r DeclaredRelationship, actor audit.Actor) error {
+	err := tx.In(r.Client).Cut(ctx, actor, r.Provider, r.Client, "no longer in the file")
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
 }

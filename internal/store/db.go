@@ -167,7 +167,7 @@ func (db *DB) run(ctx context.Context, b binding, fn func(*work) error) error {
 	}
 	var w *work
 	err := db.engine.transact(ctx, b, func(s runner) error {
-		w = &work{s: s, now: db.now(), d: db.d, db: db}
+		w = &work{s: s, now: db.now(), d: db.d, db: db, everywhere: b.system}
 		if err := closure(fn, w); err != nil {
 			return err
 		}

@@ -50,6 +50,14 @@ func (d dialect) lock() string {
 // organizationLock tells the lock of an organization from those that Tx.Lock names.
 const organizationLock = "7361621"
 
+// across is the statement that puts the rows of other organizations in reach, or takes them out of it; or "".
+func (d dialect) across() string {
+	if d == postgresDialect {
+		return `select set_config('vestibule.system', $1, true)`
+	}
+	return ""
+}
+
 // alone is the statement that waits until nobody else writes in an organization, and keeps everybody from it until the
 // transaction ends; or "".
 func (d dialect) alone() string {

@@ -86,7 +86,8 @@ func (tx *Tx) endingRelationships(ctx context.Context, f *expiry.Facts) (err err
 	f.Relationships, err = collect[expiry.Served](tx.query(ctx, `
 		select provider, client, document, created
 		from relationships
-		where provider = $1 or client = $1
+		where approved is not null
+			and (provider = $1 or client = $1)
 		order by provider, client`, tx.Organization))(func(s scanner) (r expiry.Served, err error) {
 		var terms access.RelationshipSettings
 		err = s.Scan(&r.Provider, &r.Client, decode(&terms), at(&r.Made))

@@ -201,10 +201,9 @@ func TestExpiries_ReadsEveryKind(t *testing.T) {
 					Organization: "northwind", ID: "oidc", Name: "Entra", Protocol: connection.OIDC,
 					Settings: connection.Settings{ClientSecretExpires: in(9).Format(time.DateOnly)},
 				})
-				tx.PutDeclaredRelationship(store.DeclaredRelationship{
-					Provider: "fieldserv", Client: "northwind", RelationshipSettings: access.RelationshipSettings{Expires: in(20), Approved: true},
-				})
-				return nil
+				return tx.PutDeclaredRelationship(t.Context(), store.DeclaredRelationship{
+					Provider: "fieldserv", Client: "northwind", RelationshipSettings: access.RelationshipSettings{Expires: in(20)},
+				}, operator)
 			}))
 			must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
 				_, err := tx.PutException(ctx, store.SSOException{

@@ -96,6 +96,9 @@ func (tx *Tx) Give(ctx context.Context, actor audit.Actor, want Grant) (Grant, e
 	if err != nil {
 		return Grant{}, err
 	}
+	if want.User != "" {
+		tx.noteProviderUser(receivers[0])
+	}
 	return given, tx.noteGiven(ctx, ground, given)
 }
 

@@ -23,6 +23,7 @@ type Family struct {
 	ID          id.Family
 	User        id.User
 	Application id.Application
+	Client      id.Organization // which it speaks of, served by the person's home; empty: the home itself
 	Session     id.Session
 	Scope       []string
 	AuthTime    time.Time // zero where the upstream provider did not say
@@ -35,12 +36,12 @@ type Family struct {
 	EmailVerified bool
 }
 
-const familyColumns = `f.id, f.user_id, f.application, f.session_id, f.scope, f.auth_time, f.acr, f.amr, f.expires,
+const familyColumns = `f.id, f.user_id, f.application, f.client, f.session_id, f.scope, f.auth_time, f.acr, f.amr, f.expires,
 	u.display_name, u.email, u.email_verified`
 
 func (f *Family) columns(scope *string, authTime *int64) []any {
 	return []any{
-		&f.ID, &f.User, &f.Application, &f.Session, scope, authTime, orEmpty(&f.ACR), decode(&f.AMR), at(&f.Expires),
+		&f.ID, &f.User, &f.Application, orEmpty(&f.Client), &f.Session, scope, authTime, orEmpty(&f.ACR), decode(&f.AMR), at(&f.Expires),
 		&f.DisplayName, orEmpty(&f.Email), &f.EmailVerified,
 	}
 }
@@ -87,10 +88,11 @@ func (tx *Tx) KeepCode(_ context.Context, f Family, c Code) {
 		amr = json.RawMessage(encode(f.AMR))
 	}
 	tx.queue(`
-		insert into families (organization, id, user_id, application, session_id, scope, auth_time, acr, amr, created, expires)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		insert into families (organization, id, user_id, application, session_id, scope, auth_time, acr, amr, created, expires,
+			client)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		tx.Organization, f.ID, f.User, f.Application, f.Session, strings.Join(f.Scope, " "), authTime,
-		orNull(f.ACR), jsonOrNull(amr), micros(tx.now), micros(f.Expires))
+		orNull(f.ACR), jsonOrNull(amr), micros(tx.now), micros(f.Expires), orNull(f.Client))
 	tx.queue(`
 		insert into codes (organization, hash, family, application, redirect_uri, challenge, nonce, created, expires)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -143,7 +145,8 @@ func (tx *Tx) TakeCode(ctx context.Context, app id.Application, c Code) (f Famil
 			and f.id = $2
 			and f.revoked is null
 			and f.expires > $3
-			and `+inForce,
+			and `+inForce+`
+			and `+servedStill,
 		tx.Organization, family, micros(tx.now)))
 	if errors.Is(err, errNoRows) {
 		return f, "", Refused, nil
@@ -166,7 +169,8 @@ func (tx *Tx) TakeRefresh(ctx context.Context, app id.Application, hash string, 
 			and f.application = $4
 			and f.revoked is null
 			and f.expires > $3
-			and `+inForce,
+			and `+inForce+`
+			and `+servedStill,
 		tx.Organization, hash, micros(tx.now), app), &used)
 	if errors.Is(err, errNoRows) {
 		return f, Refused, nil
@@ -250,7 +254,8 @@ func (tx *Tx) AccessToken(ctx context.Context, hash string) (Family, Token, bool
 			and t.revoked is null
 			and t.expires > $3
 			and f.revoked is null
-			and `+inForce,
+			and `+inForce+`
+			and `+servedStill,
 		tx.Organization, hash, micros(tx.now)), &scope, at(&t.Created), at(&t.Expires))
 	if errors.Is(err, errNoRows) {
 		return f, t, false, nil
@@ -273,7 +278,8 @@ func (tx *Tx) RefreshToken(ctx context.Context, hash string) (Family, Token, boo
 			and t.expires > $3
 			and f.revoked is null
 			and f.expires > $3
-			and `+inForce,
+			and `+inForce+`
+			and `+servedStill,
 		tx.Organization, hash, micros(tx.now)), at(&t.Created), at(&t.Expires))
 	if errors.Is(err, errNoRows) {
 		return f, t, false, nil

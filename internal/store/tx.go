@@ -30,6 +30,9 @@ type work struct {
 	db  *DB
 	// bumped says that this transaction changed something cached: what it reads then is not committed yet.
 	bumped bool
+	// everywhere says that rows of every organization are in reach: of the installation's own transactions, and of one about a
+	// provider relationship while it looks at the other side.
+	everywhere bool
 
 	// changed is whose access people changed in this transaction, and how: each is told in one letter at its end.
 	changed map[userAt]*accessChange
