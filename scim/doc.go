@@ -31,6 +31,7 @@
 //     members, table 9 would say noTarget).
 //   - A remove with a value is refused, or, to the dialects that send it, removes those values; it
 //     never empties the attribute.
-//   - A PUT that leaves out an attribute with a default keeps what is stored, and so does a PATCH that
-//     removes it or sets it to null: an inactive user comes back by "active": true and nothing else.
+//   - A PUT that leaves out an attribute with a default keeps what is stored: an inactive user comes back
+//     by "active": true and nothing else. A PATCH that removes it makes it unassigned, and it stays so
+//     until a value comes.
 package scim

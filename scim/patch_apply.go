@@ -311,11 +311,6 @@ func (a *application) elements(o operation, m map[string]any, list []any, chosen
 
 // finish checks what must hold of the resource as a whole.
 func (a *application) finish() *Error {
-	for name, v := range a.rt.Defaults {
-		if empty(a.work[name]) {
-			a.work[name] = v
-		}
-	}
 	out := a.rt.withSchemas(a.work)
 	if err := required(a.rt.Schema.Attributes, a.current, out, ""); err != nil {
 		return err

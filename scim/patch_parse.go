@@ -200,11 +200,6 @@ func (p *patchParser) step(kind, text string, value any) *Error {
 	if o.path.Attribute.Returned == ReturnedNever || leaf.Returned == ReturnedNever {
 		return nil // checked, and now forgotten
 	}
-	// What has a default is never unassigned, so removing it leaves it as it is. Going back to the
-	// default would let a null in a template bring back a person who has left.
-	if _, ok := p.rt.Defaults[o.path.Attribute.Name]; ok && o.kind == "remove" && o.path.Extension == nil {
-		return nil
-	}
 	if o.kind == "remove" && o.value == nil && leaf.Required && (o.filter == nil || o.path.Sub != nil) {
 		return badRequest(Mutability, "%s is required and cannot be removed.", o.path)
 	}

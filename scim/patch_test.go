@@ -165,7 +165,8 @@ func TestApply(t *testing.T) {
 		"unknown part of a value":                     {in: `{"op":"add","path":"name","value":{"bogus":7}}`, want: "400 invalidSyntax"},
 		"password is checked, forgotten":              {in: `{"op":"replace","path":"password","value":"s3cret"},{"op":"replace","value":{"password":"s3cret"}},{"op":"remove","path":"password"},{"op":"add","path":"` + urnOwn + `:desk.pin","value":"1"}`, want: same},
 		"password of a wrong type":                    {in: `{"op":"replace","path":"password","value":7}`, want: "400 invalidValue"},
-		"removing active keeps it":                    {in: `{"op":"remove","path":"active"}`, want: same},
+		"removing active":                             {in: `{"op":"remove","path":"active"}`, want: with(user + name + title + emails)},
+		"removing active, and it comes back":          {in: `{"op":"remove","path":"active"},{"op":"add","path":"active","value":true}`, want: same},
 		"N5 active False":                             {dialect: Entra, in: `{"op":"Replace","path":"active","value":"False"}`, want: with(user + name + title + `"active":false,` + emails), repairs: Repairs{BooleanStrings: 1}},
 		"N9 manager as a string":                      {dialect: Entra, in: `{"op":"Add","path":"` + urnENT + `:manager","value":"m2"}`, want: ext(`{"department":"D","manager":{"value":"m2"}}`, ownData), repairs: Repairs{LooseComplex: 1}},
 		"N9 manager as a list":                        {dialect: Entra, in: `{"op":"Replace","path":"` + urnENT + `:manager","value":[{"value":"m2","$ref":"https://x/Users/m2"}]}`, want: ext(`{"department":"D","manager":{"value":"m2","$ref":"https://x/Users/m2"}}`, ownData), repairs: Repairs{LooseComplex: 1}},
@@ -238,11 +239,17 @@ func TestApply_X30_FirstValueOfAnExtension(t *testing.T) {
 	}
 }
 
-func TestApply_SilenceDoesNotActivate(t *testing.T) {
+// What has a default becomes unassigned like anything else: the default does not come back, since a null in a template
+// would bring back a person who has left, and a success would have been said of nothing if the value stayed.
+func TestApply_UnassignedIsNotTheDefault(t *testing.T) {
 	t.Parallel()
-	for _, in := range []string{
-		`{"op":"remove","path":"active"}`, `{"op":"replace","path":"active","value":null}`,
-		`{"op":"replace","value":{"active":null,"title":"x"}}`, `{"op":"add","path":"active","value":null}`, `{"op":"replace","path":"active","value":[]}`,
+	for in, want := range map[string]any{
+		`{"op":"remove","path":"active"}`:                      nil,
+		`{"op":"remove","path":"` + UserURN + `:ACTIVE"}`:      nil,
+		`{"op":"replace","path":"active","value":null}`:        nil,
+		`{"op":"replace","value":{"active":null,"title":"x"}}`: nil,
+		`{"op":"replace","path":"active","value":[]}`:          nil,
+		`{"op":"add","path":"active","value":null}`:            false, // an add of nothing
 	} {
 		for _, d := range Dialects {
 			p, err := ParsePatch(userType(), []byte(operations(in)), d)
@@ -250,8 +257,12 @@ func TestApply_SilenceDoesNotActivate(t *testing.T) {
 				t.Fatalf("%s: %v", in, err)
 			}
 			res, err := Apply(userType(), Attributes{"userName": "ann", "active": false}, p)
-			if err != nil || res.Attributes["active"] != false {
-				t.Errorf("%s: active is %v, %v", in, res.Attributes["active"], err)
+			if err != nil || res.Attributes["active"] != want {
+				t.Errorf("%s: active is %v, %v, want %v", in, res.Attributes["active"], err, want)
+			}
+			put, err := userType().Replace(res.Attributes, Attributes{"schemas": []any{UserURN}, "userName": "ann"}, d)
+			if err != nil || put.Attributes["active"] != want {
+				t.Errorf("%s, and a PUT that says nothing: active is %v, %v, want %v", in, put.Attributes["active"], err, want)
 			}
 		}
 	}

@@ -21,8 +21,10 @@ type ResourceType struct {
 	Extensions                  []Extension
 
 	// Defaults holds the value of an attribute that a client leaves out on create, such as active.
-	// A PUT that leaves such an attribute out keeps the stored value: silence must neither
-	// deactivate nor re-activate anybody (RFC 7644 section 3.5.1 leaves the choice to us).
+	// A PUT that leaves such an attribute out keeps what is stored (RFC 7644 section 3.5.1 leaves the
+	// choice to us). A PATCH that removes it makes it unassigned, and the default does not come back:
+	// what a store makes of an unassigned one is the store's, and silence about active should neither
+	// deactivate nor re-activate anybody.
 	Defaults map[string]any
 
 	// Rows names a multi-valued complex attribute with a "value" that the store keeps as rows, not

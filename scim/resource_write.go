@@ -52,12 +52,9 @@ func (rt *ResourceType) Replace(stored, raw Attributes, d *Dialect) (Result, err
 		}
 	}
 	old := clone(map[string]any(stored)).(map[string]any)
-	for name, v := range rt.Defaults {
-		if _, ok := out[name]; !ok {
-			out[name] = v
-			if kept, ok := old[name]; ok {
-				out[name] = kept
-			}
+	for name := range rt.Defaults {
+		if _, ok := out[name]; !ok && !empty(old[name]) {
+			out[name] = old[name]
 		}
 	}
 	if err := carryOver(commonAttributes, old, out, ""); err != nil {

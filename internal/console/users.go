@@ -256,6 +256,10 @@ func sourceWords(v *visit, tx *store.Tx, u *directory.User) ([]string, error) {
 			}
 			word := "Pushed by " + name
 			switch {
+			case s.Unsaid && (s.Active || s.Undone):
+				word += " (which no longer says whether this person is active; kept: active)"
+			case s.Unsaid:
+				word += " (which no longer says whether this person is active; kept: inactive)"
 			case s.Undone:
 				word += " (inactive there, undone by an administrator)"
 			case !s.Active:

@@ -178,8 +178,18 @@ type Source struct {
 	Kind      LocalSource
 	Directory id.Directory // of a record
 	Active    bool
+	Unsaid    bool // the record no longer says whether the person is active; Active is what it said last
 	Undone    bool // an administrator undid that it says inactive
 	Since     time.Time
+}
+
+// Unsaid says that a directory took away what it said about active, and what holds instead.
+func Unsaid(active bool) string {
+	kept := "inactive"
+	if active {
+		kept = "active"
+	}
+	return "The directory no longer says whether this person is active; kept: " + kept + "."
 }
 
 // Record is what one directory says about one person.
@@ -188,7 +198,8 @@ type Record struct {
 	User       id.User
 	ExternalID string
 	Active     bool
-	Document   []byte // as scim.StoredDocument wrote it
+	Unsaid     time.Time // since then it does not say whether the person is active; Active is what it said last
+	Document   []byte    // as scim.StoredDocument wrote it
 	Version    int64
 	Created    time.Time
 	Modified   time.Time

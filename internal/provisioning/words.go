@@ -441,11 +441,15 @@ func changed(events []audit.Event, whom string, k *known) string {
 			}
 		case "user.changed", "group.changed":
 			list := names(ev)
-			if moved {
+			silenced := ev.Action == "user.changed" && value(ev.Before, "active") != nil && value(ev.After, "active") == nil
+			if moved || silenced {
 				list = slices.DeleteFunc(list, func(name string) bool { return name == "active" })
 			}
 			if len(list) > 0 && ev.TargetName != "" {
 				more = append(more, "Changed "+strings.Join(list, ", ")+" of "+whom)
+			}
+			if silenced {
+				more = append(more, "No longer says whether "+whom+" is active")
 			}
 		}
 	}
@@ -534,6 +538,9 @@ func effects(events []audit.Event, k *known) []directory.Effect {
 			}
 		}
 		out = append(out, f)
+		if ev.Action == "user.changed" && ev.Reason != "" {
+			out = append(out, directory.Effect{Action: ev.Action, Said: ev.Reason, User: f.User})
+		}
 		if given != "" {
 			out = append(out, directory.Effect{Action: ev.Action, Said: given, User: f.User, Group: f.Group, Access: directory.AccessGiven})
 		}

@@ -120,6 +120,16 @@ var patchChecks = []check{
 	{"X-14", Should, "7644 3.5.2.2", "removing what is not there succeeds", patching, func(s *step) {
 		s.patched(user(s.user()), op{"op": "remove", "path": "nickName"})
 	}},
+	{"X-14b", Choice, "7644 3.5.2.2", "a remove of active takes it away or is refused, and does not succeed without effect", patching, func(s *step) {
+		a := s.user("active", false)
+		b := s.patch(user(a), op{"op": "remove", "path": "active"})
+		if b.status >= 400 && b.status < 500 {
+			s.that(s.read(user(a)).at("active") == false, "active false still")
+			return
+		}
+		s.ok(b, 200, 204)
+		s.that(s.read(user(a)).at("active") == nil, "no active")
+	}},
 	{"X-15", Must, "7644 3.5.2.2", "remove members without a filter removes all", grouping, func(s *step) {
 		s.skip(!s.w.has[patching], "the server does not advertise patch")
 		g := s.group(s.user().id(), s.user().id())

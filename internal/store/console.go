@@ -91,13 +91,13 @@ func (tx *Tx) CountDirectory(ctx context.Context, dir id.Directory) (c Directory
 // UserRecords gives what directories say about a user.
 func (tx *Tx) UserRecords(ctx context.Context, user id.User) ([]directory.Record, error) {
 	records, err := collect[directory.Record](tx.query(ctx, `
-		select directory, user_id, external_id, active, document, version, created, modified
+		select directory, user_id, external_id, active, unsaid, document, version, created, modified
 		from directory_records
 		where organization = $1
 			and user_id = $2
 		order by created, directory`, tx.Organization, user))(func(s scanner) (r directory.Record, err error) {
 		var document string
-		err = s.Scan(&r.Directory, &r.User, orEmpty(&r.ExternalID), &r.Active, orEmpty(&document), &r.Version, at(&r.Created),
+		err = s.Scan(&r.Directory, &r.User, orEmpty(&r.ExternalID), &r.Active, at(&r.Unsaid), orEmpty(&document), &r.Version, at(&r.Created),
 			at(&r.Modified))
 		r.Document = []byte(document)
 		return r, err

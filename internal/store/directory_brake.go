@@ -59,6 +59,8 @@ type leftBehind struct {
 	Groups   []id.Group      `json:"groups,omitempty"`
 	Kept     bool            `json:"kept,omitempty"`    // kept without directory before
 	Undone   int64           `json:"undone,omitempty"`  // its deactivation was undone before
+	Unsaid   int64           `json:"unsaid,omitempty"`  // since then it did not say whether the person is active
+	Active   bool            `json:"active,omitempty"`  // what it said last, where it did not
 	Reports  []id.User       `json:"reports,omitempty"` // whose records named the person as manager
 }
 
@@ -479,7 +481,7 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	} else if err != nil {
 		return "", err
 	}
-	pr := profileOf(a)
+	pr := profileOf(a).keeping(x.left.Active)
 	var taken bool
 	if err := tx.queryRow(ctx, `
 		select exists (
@@ -508,10 +510,11 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	p.insertRecord(x.user, scim.Result{Attributes: a}, pr)
 	tx.queue(`
 		update directory_records
-		set version = $4, created = $5, undone = $6
+		set version = $4, created = $5, undone = $6, unsaid = $7
 		where organization = $1
 			and directory = $2
-			and user_id = $3`, tx.Organization, p.Directory.ID, x.user, x.left.Version+1, x.left.Created, orNull(x.left.Undone))
+			and user_id = $3`, tx.Organization, p.Directory.ID, x.user, x.left.Version+1, x.left.Created, orNull(x.left.Undone),
+		orNull(x.left.Unsaid))
 	if err := p.manageAgain(ctx, x); err != nil {
 		return "", err
 	}

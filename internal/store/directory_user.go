@@ -39,7 +39,7 @@ type collision struct {
 // profile is what of a record stands in columns.
 type profile struct {
 	userName, externalID, displayName, given, family, email string
-	active                                                  bool
+	active, saysActive                                      bool
 	emails                                                  []any
 }
 
@@ -48,7 +48,7 @@ func profileOf(a scim.Attributes) profile {
 		userName: asText(a, "userName"), externalID: asText(a, "externalId"), displayName: asText(a, "displayName"), active: true,
 	}
 	if active, ok := a["active"].(bool); ok {
-		pr.active = active
+		pr.active, pr.saysActive = active, true
 	}
 	name, _ := a["name"].(map[string]any)
 	pr.given, pr.family = asText(name, "givenName"), asText(name, "familyName")
@@ -57,6 +57,14 @@ func profileOf(a scim.Attributes) profile {
 		if m, _ := e.(map[string]any); i == 0 || m["primary"] == true {
 			pr.email = asText(m, "value")
 		}
+	}
+	return pr
+}
+
+// keeping gives the profile of a record that may not say whether the person is active: then it counts as what it said last.
+func (pr profile) keeping(active bool) profile {
+	if !pr.saysActive {
+		pr.active = active
 	}
 	return pr
 }
@@ -512,11 +520,11 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	res := &scim.Resource{ID: user}
 	var doc, raw json.RawMessage
 	var others, active int64
-	var speaks bool
-	var undone time.Time
-	dest := []any{&res.Version, at(&res.Created), at(&res.Modified), rawJSON(&doc), at(&undone), &others, &active, &speaks}
+	var speaks, kept bool
+	var undone, unsaid time.Time
+	dest := []any{&res.Version, at(&res.Created), at(&res.Modified), rawJSON(&doc), &kept, at(&unsaid), at(&undone), &others, &active, &speaks}
 	// Counting a column that the key does not hold keeps SQLite from walking the key for the sake of its being covering.
-	columns := recordColumns + `, r.undone,
+	columns := recordColumns + `, r.active, r.unsaid, r.undone,
 			(
 				select count(o.active)
 				from directory_records o
@@ -573,7 +581,15 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	if err != nil {
 		return nil, err
 	}
-	pr, was := profileOf(r.Attributes), profileOf(current)
+	// What is unassigned is not taken back: RFC 7644 section 3.5.2.2 has the attribute gone, and whoever was let in, or not,
+	// by what it said stays so.
+	pr, was := profileOf(r.Attributes).keeping(kept), profileOf(current).keeping(kept)
+	silenced := unsaid.IsZero() && !pr.saysActive
+	if pr.saysActive {
+		unsaid = time.Time{}
+	} else if silenced {
+		unsaid = p.tx.now
+	}
 	counted, counts := was.active, pr.active
 	if !undone.IsZero() {
 		counted = true
@@ -616,12 +632,13 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 	p.tx.queue(`
 		update directory_records
 		set external_id = $4, user_name_key = $5, display_name_key = $6, active = $7, manager = $8, document = $9, folded = $10,
-			version = $11, modified = $12
+			version = $11, modified = $12, unsaid = $13
 		where organization = $1
 			and directory = $2
 			and user_id = $3`,
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
-		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), res.Version, micros(p.tx.now))
+		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), res.Version, micros(p.tx.now),
+		microsOrNull(unsaid))
 	if encode(pr.emails) != encode(was.emails) {
 		p.tx.queue(`
 			delete from record_emails
@@ -635,8 +652,13 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 		p.speak(u.ID, r.Attributes, pr)
 	}
 	before, after := changes(current, r.Attributes)
+	reason := ""
+	if silenced {
+		reason = directory.Unsaid(counts)
+	}
 	p.record(ctx, audit.Event{
 		Action: "user.changed", TargetKind: "user", TargetID: user, TargetName: pr.shown(r.Attributes), User: u.ID, Before: before, After: after,
+		Reason: reason,
 	})
 	if err := p.pushRoles(ctx, u.ID, current, r.Attributes); err != nil {
 		return nil, err
@@ -653,7 +675,8 @@ func saysActive(doc json.RawMessage, user string, r scim.Result, change func(sci
 	}
 	opposite["id"], opposite["active"] = user, true
 	o, err := change(opposite)
-	return err == nil && profileOf(o.Attributes).active == profileOf(r.Attributes).active, err
+	is, other := profileOf(r.Attributes), profileOf(o.Attributes)
+	return err == nil && is.saysActive && other.saysActive && other.active == is.active, err
 }
 
 // settle works out what follows for a user whose record counts as active from now on, or does so no longer.
@@ -689,13 +712,13 @@ func (p *Push) DeleteUser(ctx context.Context, user string, check Check) error {
 	var left leftBehind
 	var doc json.RawMessage
 	u, err := p.tx.scanUser(shifted{p.tx.queryRow(ctx, `
-		select r.version, r.created, r.undone, r.document, `+userColumns+`
+		select r.version, r.created, r.active, r.unsaid, r.undone, r.document, `+userColumns+`
 		from directory_records r
 		join users u on u.organization = r.organization
 			and u.id = r.user_id
 		where r.organization = $1
 			and r.directory = $2
-			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&left.Version, &left.Created, orZero(&left.Undone), rawJSON(&doc)}})
+			and r.user_id = $3`+p.tx.d.forUpdate(), p.tx.Organization, p.Directory.ID, user), []any{&left.Version, &left.Created, &left.Active, orZero(&left.Unsaid), orZero(&left.Undone), rawJSON(&doc)}})
 	if errors.Is(err, errNoRows) {
 		return p.noResource(p.User, user)
 	}

@@ -46,6 +46,9 @@ func (f *filterSQL) idColumn() string {
 	return "g.id"
 }
 
+// activeSaid is what a record says about active. The column alone also knows what one said that says so no longer.
+const activeSaid = "case when r.unsaid is null then r.active end"
+
 const (
 	sqlTrue  = "1 = 1"
 	sqlFalse = "1 = 0"
@@ -146,7 +149,7 @@ func (f *filterSQL) single(path scim.Path) (v value, direct bool) {
 		case f.users() && name == "userName":
 			return column("user_name_key")
 		case f.users() && name == "active":
-			return column("active")
+			return value{expr: activeSaid, bytes: true}, true
 		}
 	case f.users() && path.Extension != nil && path.Extension.ID == scim.EnterpriseURN && name == "manager" && path.Sub != nil && path.Sub.Name == "value":
 		return column("manager")
@@ -530,7 +533,7 @@ func (f *filterSQL) sorting(by *scim.Path, descending bool) *sorting {
 	default:
 		v, _ := f.single(*by)
 		s.expr = f.sortable(v, leaf)
-		s.nullable = !slices.Contains([]string{"r.user_id", "g.id", "r.user_name_key", "r.active"}, v.expr)
+		s.nullable = !slices.Contains([]string{"r.user_id", "g.id", "r.user_name_key"}, v.expr)
 	}
 	return s
 }

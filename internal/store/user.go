@@ -69,13 +69,13 @@ func (tx *Tx) UserDetail(ctx context.Context, user id.User) (*directory.User, er
 		return nil, fmt.Errorf("read the groups of user %s: %w", user, err)
 	}
 	u.Sources, err = collect[directory.Source](tx.query(ctx, `
-		select directory, active, undone is not null, created
+		select directory, active, unsaid is not null, undone is not null, created
 		from directory_records
 		where organization = $1
 			and user_id = $2
 		order by created, directory`, tx.Organization, user))(func(s scanner) (directory.Source, error) {
 		from := directory.Source{Kind: directory.SourceRecord}
-		err := s.Scan(&from.Directory, &from.Active, &from.Undone, at(&from.Since))
+		err := s.Scan(&from.Directory, &from.Active, &from.Unsaid, &from.Undone, at(&from.Since))
 		return from, err
 	})
 	if err != nil {
