@@ -35,13 +35,16 @@ type RouteFacts struct {
 	Organization id.Organization // asked for by the request; empty: none
 	Known        bool            // that organization exists
 	Connection   id.Connection   // asked for by the request; empty: none
+	// Providers serve that organization, by relationships that are in force: their people sign in at home.
+	Providers []id.Organization
 	// Hinted owns the domain of the hinted address; both are empty where no verified domain is hinted.
 	Hinted struct {
 		Domain       string
 		Organization id.Organization
 		Connection   id.Connection // the one the operator gave the domain to; empty: those that list it, or any
 	}
-	// Ways are all connections of the two organizations and, when neither is named, those of the asked id.
+	// Ways are all connections of the two organizations and those of the asked id: of all organizations when neither is named, else
+	// of the providers.
 	Ways []Way
 	// Local says it of the two organizations.
 	Local map[id.Organization]LocalPolicy
@@ -80,8 +83,7 @@ func (r Route) InvalidRequest() bool {
 }
 
 // FindRoute decides where a person signs in. The connection and the hinted address choose the home; the organization is the
-// home too if nothing else names one. A home that is not the organization asked for needs a provider relationship, and acting
-// as a provider is refused here until the issuing side serves it.
+// home too if nothing else names one. A home that is not the organization asked for needs a provider relationship in force.
 func FindRoute(f RouteFacts) Route {
 	if f.Organization != "" && !f.Known {
 		return Route{Step: Blocked, Code: CodeUnknownOrganization}
@@ -160,6 +162,17 @@ func (f RouteFacts) asked(home id.Organization) Route {
 			}
 		}
 	}
+	if len(found) == 0 && f.Hinted.Organization == "" {
+		// Nothing but the connection names a home, and that may be a provider's.
+		for _, w := range f.Ways {
+			if w.ID == f.Connection && slices.Contains(f.Providers, w.Organization) {
+				found = append(found, w)
+			}
+		}
+		if len(found) > 1 {
+			return Route{Step: Ask}
+		}
+	}
 	switch {
 	case len(found) == 0:
 		return Route{Step: Blocked, Organization: home, Code: CodeUnknownConnection}
@@ -177,5 +190,5 @@ func (f RouteFacts) asked(home id.Organization) Route {
 }
 
 func (f RouteFacts) foreign(home id.Organization) bool {
-	return f.Organization != "" && home != f.Organization
+	return f.Organization != "" && home != f.Organization && !slices.Contains(f.Providers, home)
 }

@@ -24,6 +24,10 @@ func TestFindRoute(t *testing.T) {
 		}
 		return f
 	}
+	served := func(f connection.RouteFacts) connection.RouteFacts {
+		f.Providers = []id.Organization{"fieldserv", "roofers"}
+		return f
+	}
 	to := func(w connection.Way) connection.Route {
 		return connection.Route{Step: connection.Go, Organization: w.Organization, Connection: w.ID}
 	}
@@ -55,6 +59,13 @@ func TestFindRoute(t *testing.T) {
 		"the connection alone, of two organizations":                    {facts("", "corp", nil, corp, twin), connection.Route{Step: connection.Ask}},
 		"the connection alone, of none":                                 {facts("", "gone", nil), blocked(connection.CodeUnknownConnection, "", "")},
 		"the connection is off":                                         {facts("northwind", "off", nil, off), blocked(connection.CodeConnectionDisabled, "northwind", "off")},
+		"the hint's home serves the organization":                       {served(facts("northwind", "", &theirs, corp, theirs)), to(theirs)},
+		"the connection of a home that serves the organization":         {served(facts("northwind", "okta", &theirs, corp, theirs)), to(theirs)},
+		"the connection alone names a home that serves":                 {served(facts("northwind", "okta", nil, corp, theirs)), to(theirs)},
+		"one id in the organization and its provider":                   {served(facts("northwind", "corp", nil, corp, twin)), to(corp)},
+		"one id in two providers":                                       {served(facts("northwind", "okta", nil, corp, theirs, connection.Way{Organization: "roofers", ID: "okta"})), connection.Route{Step: connection.Ask}},
+		"a provider's connection, the hint elsewhere":                   {served(facts("northwind", "okta", &corp, corp, theirs)), blocked(connection.CodeUnknownConnection, "northwind", "")},
+		"without anything that names a home, the organization is it":    {served(facts("northwind", "", nil, corp)), to(corp)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

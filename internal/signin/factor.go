@@ -137,6 +137,11 @@ func (f *flow) verdict(ctx context.Context, tx *store.Tx, hints session.Hints, p
 	if err != nil {
 		return mfa.Verdict{}, err
 	}
+	toward, err := tx.MFADemandToward(ctx, hints.Organization, p.User)
+	if err != nil {
+		return mfa.Verdict{}, err
+	}
+	demand.Multiple = append(demand.Multiple, toward.Multiple...)
 	demand.Asked(hints.ACRValues, "The application")
 	if demand.Nothing() && hints.Enrol == "" {
 		return mfa.Verdict{Step: mfa.Enter}, nil

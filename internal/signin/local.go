@@ -106,8 +106,8 @@ func (f *flow) passwordFor(r *http.Request, attempt session.Attempt, hints sessi
 	if typed := r.URL.Query().Get("email"); v.email == "" && connection.DomainOf(typed) != "" {
 		v.email = typed
 	}
-	if v.organization == "" && id.Declared(org) {
-		v.organization = id.Organization(org)
+	if id.Declared(org) {
+		v.organization = id.Organization(org) // the home, which may serve the organization asked for
 	}
 	if v.again {
 		if s, err := f.signedIn(r, v.organization); err == nil {
@@ -262,8 +262,8 @@ type localProof struct {
 func (f *flow) enterLocal(
 	ctx context.Context, r *http.Request, attempt session.Attempt, hints session.Hints, at stop, p localProof,
 ) (landing, error) {
-	if hints.Organization != "" && hints.Organization != at.organization {
-		return landing{}, refuse(connection.CodeOtherOrganization, "")
+	if err := f.serves(ctx, at.organization, hints.Organization); err != nil {
+		return landing{}, err
 	}
 	var landed landing
 	var stopped *refusal

@@ -18,13 +18,17 @@ import (
 const maxNote = 500
 
 // NoAccessPath is where issuing sends somebody who has no access at all; organization and, if known, application are its
-// parameters.
+// parameters, and client the organization asked for where it is not the person's own.
 const NoAccessPath = "/signin/no-access"
 
 // noAccess serves GET /signin/no-access: no dead end. It says where the person is, that signing in worked, what is missing and
 // who can give it.
 func (f *flow) noAccess(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if client := id.Organization(q.Get("client")); client != "" {
+		f.noAccessToward(w, r, id.Organization(q.Get("organization")), client, plain(q.Get("application")))
+		return
+	}
 	f.showNoAccess(w, r, id.Organization(q.Get("organization")), http.StatusForbidden, func(v *noAccessView) {
 		v.application = plain(q.Get("application"))
 		v.kept = q.Get("noted") != ""

@@ -27,6 +27,7 @@ const (
 	CodeUnknownKey  connection.Code = "passkey-unknown"      // removed, or of another installation
 	CodeRefusedKey  connection.Code = "passkey-refused"      // its answer proves nothing
 	CodeCopiedKey   connection.Code = "passkey-copied"       // its count went backwards
+	CodeNothingHere connection.Code = "nothing-from-client"  // the home serves the organization asked for, which has given the person nothing
 	// CodeWrongPassword stands in the log alone: the page tells everybody the same without it.
 	CodeWrongPassword connection.Code = "wrong-password"
 

@@ -28,7 +28,7 @@ type LocalAccount struct {
 }
 
 // LocalAccounts finds the accounts that an address may mean: of an organization, or, where none is named, of all in which a
-// password was chosen with that address. The likeliest comes first.
+// password was chosen with that address. Where the organization has none, those of its providers count. The likeliest comes first.
 func (tx *SystemTx) LocalAccounts(ctx context.Context, org id.Organization, address, browser string) ([]LocalAccount, error) {
 	const columns = `
 		select u.organization, u.id, u.display_name, coalesce(p.hash, ''), exists (
@@ -55,12 +55,24 @@ func (tx *SystemTx) LocalAccounts(ctx context.Context, org id.Organization, addr
 			and u.email_key = $1
 			and u.status <> 'deleted'`+order, scim.Fold(address), browser))(scan)
 	}
-	return collect[LocalAccount](tx.query(ctx, columns+`
+	own, err := collect[LocalAccount](tx.query(ctx, columns+`
 		from users u
 		left join passwords p on p.organization = u.organization and p.user_id = u.id
 		where u.organization = $3
 			and (u.email_key = $1 or u.user_name_key = $4)
 			and u.status <> 'deleted'`+order, scim.Fold(address), browser, org, scim.UserNameKey(address)))(scan)
+	if err != nil || len(own) > 0 {
+		return own, err
+	}
+	// Nobody's here: somebody of a provider of it, who signs in at home.
+	return collect[LocalAccount](tx.query(ctx, columns+`
+		from relationships r
+		join passwords p on p.organization = r.provider and p.address_key = $1
+		join users u on u.organization = p.organization and u.id = p.user_id
+		where r.client = $3
+			and `+inForceAt("$4")+`
+			and u.email_key = $1
+			and u.status <> 'deleted'`+order, scim.Fold(address), browser, org, micros(tx.now)))(scan)
 }
 
 // Attempts to sign in with a password within one window. A browser that has shown the account's password before counts by itself,

@@ -12,6 +12,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
@@ -584,6 +585,22 @@ func (tx *Tx) AccessToward(ctx context.Context, client id.Organization, user id.
 		return err
 	})
 	return e, err
+}
+
+// MFADemandToward says why a user of the transaction's organization must show a second factor to have what was given to it in another,
+// which it serves. Nobody is asked for more by one that it does not serve: they get nothing there.
+func (tx *Tx) MFADemandToward(ctx context.Context, client id.Organization, user id.User) (d mfa.Demand, err error) {
+	if client == "" || client == tx.Organization {
+		return d, nil
+	}
+	err = tx.across(func() error {
+		d, err = (&Tx{tx.work, client}).MFADemand(ctx, user)
+		return err
+	})
+	if fault.KindOf(err) == fault.NotFound {
+		return mfa.Demand{}, nil
+	}
+	return d, err
 }
 
 // OpenedToward keeps, in the organization that is served, that one of its provider's users has opened an application for it, with the

@@ -62,6 +62,9 @@ func (tx *SystemTx) RouteFacts(
 		f.Known = n > 0
 	}
 	var err error
+	if f.Providers, err = tx.ProvidersInForce(ctx, org); err != nil {
+		return f, err
+	}
 	if err = tx.localFacts(ctx, &f, domain); err != nil {
 		return f, err
 	}
@@ -71,7 +74,12 @@ func (tx *SystemTx) RouteFacts(
 		where organization = $1
 			or organization = $2
 			or ($1 = '' and $2 = '' and id = $3)
-		order by organization, name, id`, org, f.Hinted.Organization, asked))(func(s scanner) (connection.Way, error) {
+			or (id = $3 and organization in (
+				select r.provider
+				from relationships r
+				where r.client = $1
+					and `+inForceAt("$4")+`))
+		order by organization, name, id`, org, f.Hinted.Organization, asked, micros(tx.now)))(func(s scanner) (connection.Way, error) {
 		var w connection.Way
 		var settings connection.Settings
 		err := s.Scan(&w.Organization, &w.ID, &w.Name, &w.Protocol, decode(&settings))
