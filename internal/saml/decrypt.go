@@ -37,29 +37,29 @@ func undecipherable() error {
 }
 
 // decrypt opens an EncryptedAssertion. What it refuses by name stands in the clear and says nothing about our keys; what
-// depends on them ends in bytes, right or wrong, and the caller answers for both alike.
-func decrypt(encrypted *etree.Element, keys []Key) ([]byte, error) {
+// depends on them ends in bytes, right or wrong, and the caller answers for both alike. Size is that of the cipher text.
+func decrypt(encrypted *etree.Element, keys []Key) (plain []byte, size int, err error) {
 	data, err := only(encrypted, nsEncrypted, "EncryptedData")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if data == nil {
-		return nil, refuse(CheckShape, "%s without EncryptedData", encrypted.Tag)
+		return nil, 0, refuse(CheckShape, "%s without EncryptedData", encrypted.Tag)
 	}
 	if kind, given := attr(data, "Type"); given && kind != nsEncrypted+"Element" {
-		return nil, refuse(CheckShape, "encrypted content other than an element")
+		return nil, 0, refuse(CheckShape, "encrypted content other than an element")
 	}
 	algorithm, _, err := encryptionMethod(data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	block, ok := blockCiphers[algorithm]
 	if !ok {
-		return nil, refuse(CheckDecryption, "encryption algorithm %.100q is not accepted", algorithm)
+		return nil, 0, refuse(CheckDecryption, "encryption algorithm %.100q is not accepted", algorithm)
 	}
 	ciphertext, err := cipherValue(data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// One EncryptedKey, within the data's KeyInfo or beside the data (SAML Core section 6.2).
 	within := children(encrypted, nsEncrypted, "EncryptedKey")
@@ -67,18 +67,18 @@ func decrypt(encrypted *etree.Element, keys []Key) ([]byte, error) {
 		within = append(within, children(info, nsEncrypted, "EncryptedKey")...)
 	}
 	if len(within) != 1 {
-		return nil, refuse(CheckShape, "%d encrypted keys", len(within))
+		return nil, 0, refuse(CheckShape, "%d encrypted keys", len(within))
 	}
 	options, err := keyTransport(within[0])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	wrapped, err := cipherValue(within[0])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if block.gcm && len(ciphertext) < 12+16 || !block.gcm && (len(ciphertext) < 2*aes.BlockSize || len(ciphertext)%aes.BlockSize != 0) {
-		return nil, refuse(CheckDecryption, "the encrypted data is not of whole blocks")
+		return nil, 0, refuse(CheckDecryption, "the encrypted data is not of whole blocks")
 	}
 	// A key at random stands in where none of ours opens it, so that the same work follows.
 	session := make([]byte, block.key)
@@ -92,7 +92,7 @@ func decrypt(encrypted *etree.Element, keys []Key) ([]byte, error) {
 			session = opened
 		}
 	}
-	return open(block, session, ciphertext), nil
+	return open(block, session, ciphertext), len(ciphertext), nil
 }
 
 // open gives the plain text, and for what does not open nothing or whatever the bytes came to.

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -86,5 +87,31 @@ func TestRescue_APanicIsARefusal(t *testing.T) {
 	var r *Refusal
 	if err := f(); !errors.As(err, &r) || r.Check != CheckShape {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A decoy comes as far as what it stands in for: to the comparison, and no further.
+func TestDecoy_ComesToTheComparison(t *testing.T) {
+	t.Parallel()
+	root, err := parse([]byte(`<a:Response xmlns:a="urn:oasis:names:tc:SAML:2.0:protocol" ID="_1"/>`), messageLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	_, cert, err := MakeKey(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Connection{IdP: IdentityProvider{Certificates: []*x509.Certificate{cert}}, Now: func() time.Time { return now }}
+	for _, size := range []int{0, 32, 5000, 200 << 10} {
+		decoy := c.decoy(size)
+		if size >= 5000 && len(decoy) != size {
+			t.Errorf("of %d bytes: got %d", size, len(decoy))
+		}
+		el, _, compared, err := c.inside(decoy, root, nil)
+		var r *Refusal
+		if el != nil || !compared || !errors.As(err, &r) || r.Reason != "no pinned certificate verifies the signature of Assertion" {
+			t.Errorf("of %d bytes: compared %t: %v", size, compared, err)
+		}
 	}
 }

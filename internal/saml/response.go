@@ -135,42 +135,49 @@ func the(parent *etree.Element, local string) (*etree.Element, error) {
 // opened gives the assertion of an EncryptedAssertion. If the response around it was signed, the cipher text is the
 // provider's own, and causes are told apart. If not, it is anyone's, and all are one.
 func (c *Connection) opened(sealed, root *etree.Element, outer *x509.Certificate) (*etree.Element, *x509.Certificate, error) {
-	raw, err := decrypt(sealed, c.SP.Encryption)
+	raw, size, err := decrypt(sealed, c.SP.Encryption)
 	if err != nil {
 		return nil, nil, err
 	}
-	el, signer, err := c.inside(raw, root, outer)
+	el, signer, compared, err := c.inside(raw, root, outer)
 	if err != nil && outer == nil {
+		if !compared { // the time must not tell either how far it came
+			_, _, _, _ = c.inside(c.decoy(size), root, nil)
+		}
 		return nil, nil, undecipherable()
 	}
 	return el, signer, err
 }
 
-func (c *Connection) inside(raw []byte, root *etree.Element, outer *x509.Certificate) (*etree.Element, *x509.Certificate, error) {
+// inside reads what was decrypted. Compared says that it came as far as to the comparison of a signature.
+func (c *Connection) inside(
+	raw []byte, root *etree.Element, outer *x509.Certificate,
+) (verified *etree.Element, signer *x509.Certificate, compared bool, err error) {
 	el, err := parse(raw, messageLimits)
 	if err != nil {
-		return nil, nil, undecipherable()
+		return nil, nil, false, undecipherable()
 	}
 	if !is(el, nsAssertion, "Assertion") {
-		return nil, nil, refuse(CheckShape, "the encrypted element is %.100q", el.Tag)
+		return nil, nil, false, refuse(CheckShape, "the encrypted element is %.100q", el.Tag)
 	}
 	if err := shape(el); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	// Ids are unique over both documents, as if it had never been encrypted.
 	scope, ids := map[string]string{"xml": nsXML}, map[string]bool{}
 	if err := errors.Join(walk(root, scope, ids, messageLimits), walk(el, scope, ids, messageLimits)); err != nil {
-		return nil, nil, refuse(CheckShape, "an id twice")
+		return nil, nil, false, refuse(CheckShape, "an id twice")
 	}
 	switch {
 	case signatureOf(el) != nil:
-		return c.verify(el)
+		verified, signer, err = c.verify(el)
+		return verified, signer, true, err
 	case outer == nil:
-		return nil, nil, refuse(CheckSignature, "neither the response nor the assertion is signed")
+		return nil, nil, false, refuse(CheckSignature, "neither the response nor the assertion is signed")
 	case c.Settings.Signed == SignedAssertion || c.Settings.Signed == SignedBoth:
-		return nil, nil, refuse(CheckSignature, "the assertion is not signed, and this connection demands it")
+		return nil, nil, false, refuse(CheckSignature, "the assertion is not signed, and this connection demands it")
 	}
-	return el, outer, nil
+	return el, outer, false, nil
 }
 
 // envelope checks what stands on a response itself (Core 3.2.2, Profiles 4.1.4.3).
