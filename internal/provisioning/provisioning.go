@@ -120,6 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
 	}
 	t, r := h.watch(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
+	defer func() { t.coming.Over() }()
 	h.serve(t, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
 	h.finish(t)
 }
@@ -220,12 +221,17 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 		h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
 			"request", request, "repairs", repairs)
 	}
+	pusher := store.Pusher{
+		Directory: *d, Dialect: dialect, Base: base, User: types.User, Group: types.Group, Actor: actor, Repaired: repaired, Patience: h.Patience,
+	}
+	if trace != nil && trace.creates() {
+		pusher.Coming = h.DB.Expect(at.organization, &pusher)
+		trace.coming = pusher.Coming
+	}
 	return &scim.Tenant{
-		Base:    base,
-		Dialect: dialect,
-		Store: &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: store.Pusher{
-			Directory: *d, Dialect: dialect, Base: base, User: types.User, Group: types.Group, Actor: actor, Repaired: repaired, Patience: h.Patience,
-		}},
+		Base:     base,
+		Dialect:  dialect,
+		Store:    &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: pusher},
 		Repaired: repaired,
 	}, nil
 }

@@ -64,6 +64,13 @@ type trace struct {
 	events        []audit.Event
 	replayOf      id.Request
 	walked        *walked
+	coming        *store.Coming
+}
+
+// creates reports whether the request is to create a user.
+func (t *trace) creates() bool {
+	resource, operation := kindOf(t.method, t.path)
+	return resource == "User" && operation == "create"
 }
 
 func (t *trace) WriteHeader(status int) {

@@ -238,12 +238,13 @@ func (tx *Tx) UserNames(ctx context.Context, users []id.User) (map[id.User]strin
 	if len(users) == 0 {
 		return names, nil
 	}
-	in, args := placeholders(2, users)
+	// One text for however many: a list of placeholders would be planned anew for each number of them.
 	_, err := collect[struct{}](tx.query(ctx, `
-		select id, case when display_name <> '' then display_name else user_name end
-		from users
-		where organization = $1
-			and id in (`+in+`)`, append([]any{tx.Organization}, args...)...))(func(s scanner) (none struct{}, err error) {
+		select u.id, case when u.display_name <> '' then u.display_name else u.user_name end
+		from (`+tx.d.elements("$2", "id")+`) e
+		cross join users u
+		where u.organization = $1
+			and u.id = e.id`, tx.Organization, encode(users)))(func(s scanner) (none struct{}, err error) {
 		var u id.User
 		var name string
 		err = s.Scan(&u, &name)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -49,10 +48,96 @@ type pushing struct {
 	door         audit.Door
 }
 
-// newcomers are the pushes that wait while another batch is under way.
+// newcomers are the pushes that wait for a batch, and those that are on their way to one.
 type newcomers struct {
-	mu      sync.Mutex
-	waiting map[pushing][]*newcomer // guarded by mu; a key is there while somebody leads
+	mu    sync.Mutex
+	lines map[pushing]*line // guarded by mu, with all that is in it
+}
+
+// line is where the newcomers of one who pushes wait.
+type line struct {
+	waiting []*newcomer
+	led     bool
+	coming  int           // pushes whose request has begun
+	ready   chan struct{} // closed for the leader who waits for them
+}
+
+// A leader waits for pushes whose requests have begun: read and checked, they are here within a fraction of a millisecond, and
+// each shares what the statement costs. Beyond enough of them, or after patience, it goes without the others.
+const (
+	enoughNewcomers   = 16
+	newcomersPatience = time.Millisecond
+)
+
+// Coming is a push whose request has begun. The zero value and nil are of no consequence.
+type Coming struct {
+	who  pushing
+	w    *newcomers
+	here bool // guarded by w.mu
+}
+
+// Expect says that somebody may be about to be pushed. Whoever says so calls Over when the request has ended.
+func (db *DB) Expect(org id.Organization, by *Pusher) *Coming {
+	if db.d != postgresDialect {
+		return nil
+	}
+	c := &Coming{who: pushingOf(org, by), w: &db.newcomers}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.line(c.who).coming++
+	return c
+}
+
+// Over says that the request has ended, whether it came to a push or not.
+func (c *Coming) Over() {
+	if c == nil || c.w == nil {
+		return
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.arrive(c.w.line(c.who))
+	c.w.tidy(c.who)
+}
+
+// arrive counts a push as no longer coming, once. It is called with the lock held.
+func (c *Coming) arrive(l *line) {
+	if c == nil || c.w == nil || c.here {
+		return
+	}
+	c.here = true
+	l.coming--
+	l.look()
+}
+
+// look wakes the leader who waits, where there is nobody left to wait for.
+func (l *line) look() {
+	if l.ready != nil && (l.coming == 0 || len(l.waiting) >= enoughNewcomers) {
+		close(l.ready)
+		l.ready = nil
+	}
+}
+
+func (w *newcomers) line(who pushing) *line {
+	l := w.lines[who]
+	if l == nil {
+		if w.lines == nil {
+			w.lines = map[pushing]*line{}
+		}
+		l = &line{}
+		w.lines[who] = l
+	}
+	return l
+}
+
+// tidy forgets a line in which nobody is.
+func (w *newcomers) tidy(who pushing) {
+	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 {
+		delete(w.lines, who)
+	}
+}
+
+func pushingOf(org id.Organization, by *Pusher) pushing {
+	return pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
 }
 
 // CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
@@ -68,8 +153,8 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 	}
 	n.nameKey, n.shown = scim.UserNameKey(n.profile.userName), n.profile.shown(r.Attributes)
 	n.key[0], n.key[1] = p.key(n.profile)
-	who := pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
-	if db.newcomers.enter(who, n) || <-n.turn {
+	who := pushingOf(org, &by)
+	if db.newcomers.enter(who, n, by.Coming) || <-n.turn {
 		db.leadNewcomers(who, n)
 	}
 	if n.err != nil || n.created.IsZero() {
@@ -83,24 +168,37 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 }
 
 // enter queues a push and tells whether it has to lead: nobody else does.
-func (w *newcomers) enter(who pushing, n *newcomer) bool {
+func (w *newcomers) enter(who pushing, n *newcomer, c *Coming) (leads bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.waiting == nil {
-		w.waiting = map[pushing][]*newcomer{}
-	}
-	queue, led := w.waiting[who]
-	w.waiting[who] = append(queue, n)
-	return !led
+	l := w.line(who)
+	l.waiting = append(l.waiting, n)
+	c.arrive(l)
+	l.look()
+	leads, l.led = !l.led, true
+	return leads
 }
 
-// take gives the next batch.
+// take gives the next batch, for which it waits a moment where more are coming.
 func (w *newcomers) take(who pushing) []*newcomer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	queue := w.waiting[who]
-	batch := queue[:min(len(queue), maxBatch)]
-	w.waiting[who] = queue[len(batch):]
+	l := w.line(who)
+	if l.coming > 0 && len(l.waiting) < enoughNewcomers {
+		ready := make(chan struct{})
+		l.ready = ready
+		w.mu.Unlock()
+		patience := time.NewTimer(newcomersPatience)
+		select {
+		case <-ready:
+		case <-patience.C:
+		}
+		patience.Stop()
+		w.mu.Lock()
+		l.ready = nil
+	}
+	batch := l.waiting[:min(len(l.waiting), maxBatch)]
+	l.waiting = l.waiting[len(batch):]
 	return batch
 }
 
@@ -108,16 +206,17 @@ func (w *newcomers) take(who pushing) []*newcomer {
 func (w *newcomers) leave(who pushing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if queue := w.waiting[who]; len(queue) > 0 {
-		queue[0].turn <- true
+	l := w.line(who)
+	if len(l.waiting) > 0 {
+		l.waiting[0].turn <- true
 		return
 	}
-	delete(w.waiting, who)
+	l.led = false
+	w.tidy(who)
 }
 
-// leadNewcomers stores what waits, the leader's own push among it. It waits for nobody: the next batch is what comes meanwhile.
+// leadNewcomers stores what waits, the leader's own push among it.
 func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
-	runtime.Gosched() // whoever is about to come may come first, which costs nothing where nobody is
 	all := db.newcomers.take(who)
 	defer func() {
 		for _, n := range all {
@@ -200,6 +299,11 @@ const newcomerStatement = `
 					and i.match_value in (s.key_sent, s.key_folded)
 					and i.closed is null
 				limit 1) is null
+			and s.user_id > coalesce((
+				select x.fence
+				from name_indexes x
+				where x.organization = $1
+					and x.directory = $2), '')
 			and (s.manager = '' or (
 				select m.user_id
 				from directory_records m

@@ -24,6 +24,8 @@ type Pusher struct {
 	// Repaired hears what the dialect had to forgive in the store; it may be nil.
 	Repaired func(scim.Repairs)
 	Patience time.Duration // how long a search may take; DefaultPatience where it is 0
+	// Coming is what DB.Expect gave for this request; it may be nil.
+	Coming *Coming
 }
 
 // Push is what a directory sees and changes in a transaction: the users under which it has a record, with that record's own

@@ -66,6 +66,7 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func
 		config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 		config.ConnConfig.RuntimeParams["jit"] = "off"
 	}
+	config.AfterConnect = fastArrays
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Rows that share a statement travel as arrays of text, half a megabyte in one. pgx writes an array value by value through
+// an interface, into a buffer that it doubles again and again; here its length is known before the first byte.
+
+// textArrays is pgx's codec of text[], but for how a []string is written.
+type textArrays struct{ *pgtype.ArrayCodec }
+
+// fastArrays is done to every new connection.
+func fastArrays(_ context.Context, conn *pgx.Conn) error {
+	types := conn.TypeMap()
+	if t, ok := types.TypeForOID(pgtype.TextArrayOID); ok {
+		if codec, ok := t.Codec.(*pgtype.ArrayCodec); ok {
+			types.RegisterType(&pgtype.Type{Name: t.Name, OID: t.OID, Codec: textArrays{codec}})
+		}
+	}
+	return nil
+}
+
+// PlanEncode is pgx asking how a value is written.
+func (c textArrays) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+	if _, ok := value.([]string); ok && format == pgtype.BinaryFormatCode {
+		return textArrayPlan{}
+	}
+	return c.ArrayCodec.PlanEncode(m, oid, format, value)
+}
+
+type textArrayPlan struct{}
+
+// Encode appends what array_recv of PostgreSQL reads: dimensions, whether there are nulls, the type of the elements, then of
+// the one dimension its length and first index, and each element behind its length.
+func (textArrayPlan) Encode(value any, buf []byte) ([]byte, error) {
+	list, _ := value.([]string)
+	if list == nil {
+		return nil, nil // null, as pgx has it
+	}
+	size := 20
+	for _, s := range list {
+		size += 4 + len(s)
+	}
+	buf = slices.Grow(buf, size)
+	number := func(n int) { buf = binary.BigEndian.AppendUint32(buf, uint32(n)) }
+	if len(list) == 0 {
+		number(0)
+	} else {
+		number(1)
+	}
+	number(0)
+	number(pgtype.TextOID)
+	if len(list) == 0 {
+		return buf, nil
+	}
+	number(len(list))
+	number(1)
+	for _, s := range list {
+		number(len(s))
+		buf = append(buf, s...)
+	}
+	return buf, nil
+}
