@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/application"
+	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/oidc"
 )
 
@@ -46,7 +47,7 @@ func (l *lockout) set(name string, until, now time.Time) {
 
 func (p *Provider) checkSecret(ctx context.Context, a application.Application, secret string) (bool, error) {
 	c, _ := ctx.Value(callKey{}).(call)
-	name := "client-secret/" + string(a.ID) + "/" + c.ip
+	name := "client-secret/" + string(a.ID) + "/" + store.Network(c.ip)
 	now := p.db.Now()
 	if left := p.locked.left(name, now); left > 0 {
 		return false, tooOften(left)

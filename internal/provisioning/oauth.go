@@ -139,7 +139,7 @@ func (h *Handler) issue(w http.ResponseWriter, r *http.Request, at place) (map[s
 		return nil, badRequest("invalid_request", "The body is a form: application/x-www-form-urlencoded.")
 	}
 	_, ip := h.Caller(r)
-	if hits, err := h.DB.Hit(r.Context(), "scim-token/"+ip, time.Minute); err != nil {
+	if hits, err := h.DB.Hit(r.Context(), "scim-token/"+store.Network(ip), time.Minute); err != nil {
 		return nil, err
 	} else if hits > tokenAttempts {
 		w.Header().Set("Retry-After", "60")

@@ -164,7 +164,7 @@ func (f *flow) answered(w http.ResponseWriter, r *http.Request, speaks connectio
 
 func (f *flow) strayName(r *http.Request) string {
 	ip, _ := f.From(r)
-	return "signin/stray/" + ip
+	return "signin/stray/" + store.Network(ip)
 }
 
 // stray counts an answer that fits no attempt.

@@ -560,7 +560,7 @@ func (f *flow) wrongCode(ctx context.Context, r *http.Request, p pending, kind m
 // guess counts a try at a factor before it is judged; done forgets the tries that came before a success.
 func (f *flow) guess(ctx context.Context, r *http.Request, p pending, done bool) error {
 	ip, _ := f.From(r)
-	here, all := "factor/"+string(p.org)+"/"+string(p.proof.User)+"/"+ip, "factor/"+string(p.org)+"/"+string(p.proof.User)
+	here, all := "factor/"+string(p.org)+"/"+string(p.proof.User)+"/"+store.Network(ip), "factor/"+string(p.org)+"/"+string(p.proof.User)
 	if done {
 		return f.DB.Forget(ctx, here)
 	}

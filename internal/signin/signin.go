@@ -157,7 +157,7 @@ func (f *flow) sameOrigin(next http.Handler) http.Handler {
 // allow counts a request of an address and says whether it is within the rate; if not, the answer is given.
 func (f *flow) allow(w http.ResponseWriter, r *http.Request, what string, rate int64) bool {
 	ip, _ := f.From(r)
-	hits, err := f.DB.Hit(r.Context(), "signin/"+what+"/"+ip, time.Minute)
+	hits, err := f.DB.Hit(r.Context(), "signin/"+what+"/"+store.Network(ip), time.Minute)
 	if err != nil {
 		page.Refuse(w, r, f.Log, err)
 		return false

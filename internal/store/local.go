@@ -90,7 +90,7 @@ const (
 )
 
 func localLimits(address, browser, ip string, known bool) []limit {
-	key := seal.Fingerprint(scim.Fold(address)) // what was typed is a stranger's text of any length
+	key, ip := spelling(address), Network(ip)
 	if known {
 		return []limit{{"password/" + key + "/b/" + browser, localPerKnown}}
 	}
@@ -100,6 +100,10 @@ func localLimits(address, browser, ip string, known bool) []limit {
 		{"password/ip/" + ip, localPerIP},
 	}
 }
+
+// spelling gives the name under which an address counts: what was typed is a stranger's text of any length, and every spelling that finds
+// the same account has to count as one. A userName is found in full-width letters too, which are 2^n spellings of n letters.
+func spelling(address string) string { return seal.Fingerprint(scim.UserNameKey(address)) }
 
 // CountPassword counts a password that is about to be compared, and refuses one too many. It counts before the comparison, so that
 // guesses at the same time are not more than the limit either.
@@ -126,7 +130,7 @@ func (tx *SystemTx) ForgivePassword(_ context.Context, address, browser, ip stri
 
 // CountPersonalLink counts a one-time link or code that somebody presents.
 func (tx *SystemTx) CountPersonalLink(ctx context.Context, ip string) error {
-	return tx.countLocal(ctx, []limit{{"personal-link/ip/" + ip, localLinks}})
+	return tx.countLocal(ctx, []limit{{"personal-link/ip/" + Network(ip), localLinks}})
 }
 
 func (tx *SystemTx) countLocal(ctx context.Context, limits []limit) error {
@@ -147,10 +151,10 @@ func (tx *SystemTx) countLocal(ctx context.Context, limits []limit) error {
 // MayWrite counts a letter to an address that somebody at an origin asks for. False: it is not sent, and nobody is told. One origin
 // that asks for very many is refused.
 func (tx *SystemTx) MayWrite(ctx context.Context, address, ip string) (bool, error) {
-	if err := tx.countLocal(ctx, []limit{{"letters/ip/" + ip, localLettersIP}}); err != nil {
+	if err := tx.countLocal(ctx, []limit{{"letters/ip/" + Network(ip), localLettersIP}}); err != nil {
 		return false, err
 	}
-	hits, err := tx.Hit(ctx, "letters/address/"+seal.Fingerprint(scim.Fold(address)), localWindow)
+	hits, err := tx.Hit(ctx, "letters/address/"+spelling(address), localWindow)
 	return hits <= localLetters, err
 }
 

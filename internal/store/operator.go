@@ -232,7 +232,7 @@ const (
 
 // CountOperatorSignIn counts an attempt to sign in as an operator and refuses one too many.
 func (tx *SystemTx) CountOperatorSignIn(ctx context.Context, email, ip string) error {
-	key := seal.Fingerprint(operatorKey(email)) // what was typed is a stranger's text of any length
+	key, ip := seal.Fingerprint(operatorKey(email)), Network(ip) // what was typed is a stranger's text of any length
 	return tx.countOperator(ctx, []limit{
 		{"operator-sign-in/" + key + "/" + ip, operatorPerPair},
 		{"operator-sign-in/ip/" + ip, operatorPerIP},
@@ -242,7 +242,7 @@ func (tx *SystemTx) CountOperatorSignIn(ctx context.Context, email, ip string) e
 
 // CountOperatorClaim counts an attempt to use a one-time link and refuses one too many.
 func (tx *SystemTx) CountOperatorClaim(ctx context.Context, ip string) error {
-	return tx.countOperator(ctx, []limit{{"operator-claim/ip/" + ip, operatorPerIPClaims}})
+	return tx.countOperator(ctx, []limit{{"operator-claim/ip/" + Network(ip), operatorPerIPClaims}})
 }
 
 type limit struct {
