@@ -196,6 +196,7 @@ type Verdict struct {
 	Step    Step
 	Why     []string
 	Choices []Kind
+	Second  bool // any second factor would do, whoever asks for it
 }
 
 // Next decides.
@@ -217,16 +218,17 @@ func Next(f Facts) Verdict {
 			may = append(may, k)
 		}
 	}
+	second := len(f.Demand.Missing(Join(f.Shown, []string{Multiple}))) == 0
 	switch {
 	case len(can) > 0:
-		return Verdict{Challenge, why, can}
+		return Verdict{Challenge, why, can, second}
 	case len(f.Has) > 0 && len(f.Demand.Phishing) == 0:
 		// Something is enrolled but cannot be asked for at the moment: who has only a first factor must not enrol past it.
-		return Verdict{Stuck, why, nil}
+		return Verdict{Stuck, why, nil, second}
 	case len(may) > 0:
-		return Verdict{Enrol, why, may}
+		return Verdict{Enrol, why, may, second}
 	}
-	return Verdict{Stuck, why, nil}
+	return Verdict{Stuck, why, nil, second}
 }
 
 // FreshFor is how long an authentication counts as fresh for a sensitive act: long enough to finish what was begun, short enough

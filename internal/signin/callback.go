@@ -80,7 +80,11 @@ func (f *flow) askOpenID(
 		return "", store.Away{}, err
 	}
 	state, nonce, verifier := seal.Handle(), seal.Handle(), seal.Handle()
-	to, err := f.authorizeURL(c, m, hints, state, nonce, verifier)
+	contexts, err := f.contexts(ctx, c, attempt, hints)
+	if err != nil {
+		return "", store.Away{}, err
+	}
+	to, err := f.authorizeURL(c, m, hints, contexts, state, nonce, verifier)
 	if err != nil {
 		return "", store.Away{}, refuse(CodeProvider, "authorization_endpoint is not a URL")
 	}
@@ -89,7 +93,9 @@ func (f *flow) askOpenID(
 	}, nil
 }
 
-func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.Hints, state, nonce, verifier string) (string, error) {
+func (f *flow) authorizeURL(
+	c connection.Connection, m metadata, hints session.Hints, contexts []string, state, nonce, verifier string,
+) (string, error) {
 	u, err := url.Parse(m.authorization)
 	if err != nil {
 		return "", err
@@ -106,8 +112,8 @@ func (f *flow) authorizeURL(c connection.Connection, m metadata, hints session.H
 	if connection.DomainOf(hints.LoginHint) != "" {
 		q.Set("login_hint", hints.LoginHint)
 	}
-	if len(c.Settings.ACRValues) > 0 {
-		q.Set("acr_values", strings.Join(c.Settings.ACRValues, " "))
+	if len(contexts) > 0 {
+		q.Set("acr_values", strings.Join(contexts, " "))
 	}
 	switch {
 	case hints.Forced():

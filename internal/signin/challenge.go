@@ -185,6 +185,7 @@ type factorView struct {
 	current      mfa.Kind
 	offer        []way // to enrol
 	connection   string
+	theirs       bool            // the connection's provider is asked for its second factor
 	password     id.Organization // where a password will do; empty: nowhere
 	passkey      mfa.Ceremony
 	challenge    string
@@ -235,7 +236,7 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 	v := factorView{attempt: p.attempt.ID, person: p.proof.Name, again: p.proof.Again, enrolling: p.hints.Enrol != ""}
 	stuck := false
 	err := f.DB.Write(ctx, p.org, func(tx *store.Tx) error {
-		v.ways, v.offer, v.why, v.connection, v.password, stuck = nil, nil, nil, "", "", false
+		v.ways, v.offer, v.why, v.connection, v.theirs, v.password, stuck = nil, nil, nil, "", false, "", false
 		self, err := tx.Self(ctx)
 		if err != nil {
 			return err
@@ -257,10 +258,14 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 				return err
 			}
 		}
-		if p.proof.Again && p.proof.Connection != "" {
+		if p.proof.Connection != "" {
 			c, err := tx.SignInConnection(ctx, p.proof.Connection)
 			if err == nil && !c.Settings.Closed() {
-				v.connection = c.Name
+				// Its second factor is one way more, but for those who are to add a factor or to show a passkey.
+				v.theirs = !p.proof.Again && p.hints.Enrol == "" && givesSecond(c.Connection) && verdict.Second
+				if p.proof.Again || v.theirs {
+					v.connection = c.Name
+				}
 			} else if err != nil && fault.KindOf(err) != fault.NotFound {
 				return err
 			}
@@ -300,7 +305,7 @@ func (f *flow) showFactor(w http.ResponseWriter, r *http.Request, p pending, sta
 				v.ways = append(v.ways, way)
 			}
 		}
-		stuck = verdict.Step == mfa.Stuck
+		stuck = verdict.Step == mfa.Stuck && !v.theirs
 		if preferred != "" {
 			v.current = preferred
 		} else if len(v.ways) > 0 {
