@@ -103,6 +103,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Every("needs-roles", 24*time.Hour, o.DB.TellWhoWaits)
 	worker.Every("expiries", time.Hour, o.DB.TellExpiries)
 	worker.Every("silences", 15*time.Minute, o.DB.TellSilences)
+	worker.Every("names", 5*time.Second, func(ctx context.Context) error { return o.DB.IndexNames(ctx, store.WorthIndexing) })
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
 	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))

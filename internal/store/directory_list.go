@@ -57,7 +57,17 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 		if err := f.look(ctx, q.Filter.Expr); err != nil {
 			return nil, err
 		}
+		ids, narrow, err := p.find(ctx, f, q.Filter.Expr)
+		if err != nil {
+			return nil, err
+		}
 		from += "\n\t\t\t\tand (" + f.where(q.Filter.Expr) + ")"
+		switch {
+		case narrow && q.SortBy == nil:
+			return ids.list(ctx, p, f, q, from)
+		case narrow:
+			from += "\n\t\t\t\tand " + ids.here(f)
+		}
 	}
 	page := &scim.Page{}
 	if q.Count == 0 {

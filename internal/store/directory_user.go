@@ -358,6 +358,7 @@ func (p *Push) insertRecord(user id.User, r scim.Result, pr profile) *scim.Resou
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)`,
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
 		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), micros(p.tx.now))
+	p.tx.noteName(p.Directory.ID, user)
 	p.insertEmails(user, pr.emails)
 	p.claim(p.User, string(user), nil, r.Attributes)
 	return res
@@ -639,6 +640,9 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
 		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), res.Version, micros(p.tx.now),
 		microsOrNull(unsaid))
+	if pr.userName != was.userName || pr.displayName != was.displayName {
+		p.tx.noteName(p.Directory.ID, id.User(user))
+	}
 	if encode(pr.emails) != encode(was.emails) {
 		p.tx.queue(`
 			delete from record_emails

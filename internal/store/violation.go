@@ -93,6 +93,12 @@ func stoppedForTime(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "57014"
 }
 
+// waitedTooLong reports whether a transaction that is impatient gave up waiting for a lock (55P03, lock_not_available).
+func waitedTooLong(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
+}
+
 // unreachable reports whether the store, and not the statement, is what failed.
 func unreachable(err error) bool {
 	var pg *pgconn.PgError
