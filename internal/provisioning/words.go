@@ -92,10 +92,10 @@ func (n *needs) of(e *exchange) {
 		n.groups[id.Group(e.one)] = true
 	}
 	for _, ev := range e.events {
-		if ev.User != "" {
-			n.users[ev.User] = true
-		}
-		if strings.HasPrefix(ev.Action, "group.member") {
+		if strings.HasPrefix(ev.Action, "group.member") { // other events say whom they are about
+			if ev.User != "" {
+				n.users[ev.User] = true
+			}
 			n.giving[id.Group(ev.TargetID)] = true
 		}
 		n.defaults = n.defaults || strings.HasPrefix(ev.Action, "user.")
@@ -596,6 +596,9 @@ func value(doc []byte, name string) any {
 
 // inactive reports whether a record says that its user is not active.
 func inactive(doc []byte) bool {
+	if !bytes.Contains(doc, []byte("false")) { // most are not, and need not be decoded to see it
+		return false
+	}
 	var r struct {
 		Active *bool `json:"active"`
 	}
