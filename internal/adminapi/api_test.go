@@ -583,6 +583,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
 			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited, "{connection}", "theirs", "{key}", "k1",
 			"{domain}", "northwind.example", "{exception}", "x1", "{link}", "01890000-0000-7000-8000-000000000000",
+			"{provider}", "nobody", "{client}", "nobody",
 		)
 		bodies := map[string]string{
 			"give-role":                   `{"user":"` + string(c.dana) + `","role":"viewer"}`,
@@ -597,7 +598,8 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"change-connection":   `{"version":1,"name":"Mine","issuer":"https://evil.example","client_id":"x"}`,
 			"claim-domain":        `{"domain":"fieldserv.example"}`,
 			"set-sso":             `{"enforced":false}`,
-			"make-setup-link":     `{"purposes":["sso"],"contact":"it@fieldserv.example"}`,
+			"set-provider":        `{"allowed_roles":["viewer"]}`, "propose-to-client": `{"allowed_roles":["viewer"]}`,
+			"make-setup-link": `{"purposes":["sso"],"contact":"it@fieldserv.example"}`,
 			"make-sso-exception": `{"address":"olga@fieldserv.example","kind":"guest","reason":"a test","expires":"` +
 				time.Now().AddDate(0, 1, 0).Format(time.RFC3339) + `"}`,
 		}
@@ -627,6 +629,10 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 				// The user is named in the body, so it is a wrong field rather than a missing page.
 				if code != 422 {
 					t.Errorf("%s of a foreign user: got %d %v", name, code, got)
+				}
+			case operation == "set-provider" || operation == "propose-to-client":
+				if code != 422 {
+					t.Errorf("%s with an organization that is not there: got %d %v", name, code, got)
 				}
 			case operation == "map-group":
 				if code != 201 || got["bound"] != nil {

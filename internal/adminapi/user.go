@@ -9,6 +9,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -43,8 +44,9 @@ type User struct {
 // UserDetail is one user.
 type UserDetail struct {
 	User
-	Groups  []string `json:"groups" doc:"The names of the groups the user is in, nested ones included"`
-	Sources []Source `json:"sources" doc:"What the user's access rests on"`
+	HomeOrganization id.Organization `json:"home_organization,omitempty" doc:"Of a provider's user, who belongs there and works here"`
+	Groups           []string        `json:"groups" doc:"The names of the groups the user is in, nested ones included"`
+	Sources          []Source        `json:"sources" doc:"What the user's access rests on"`
 }
 
 // Source is something a user's access rests on.
@@ -68,6 +70,9 @@ func userOf(u directory.User) User {
 // userDetail reads one user as it is answered by every call about one.
 func userDetail(ctx context.Context, tx *store.Tx, user id.User) (*one[UserDetail], error) {
 	u, err := tx.UserDetail(ctx, user)
+	if fault.KindOf(err) == fault.NotFound {
+		return externalDetail(ctx, tx, user)
+	}
 	if err != nil {
 		return nil, err
 	}

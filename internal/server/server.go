@@ -43,6 +43,8 @@ type Options struct {
 	AllowPrivateNetworks bool
 	// Mail says how letters leave the house; its URL is filled in.
 	Mail mail.Settings
+	// OperatorMFA asks operators for a second factor.
+	OperatorMFA bool
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	Version        Version
@@ -102,6 +104,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Every("needs-roles", 24*time.Hour, o.DB.TellWhoWaits)
 	worker.Every("expiries", time.Hour, o.DB.TellExpiries)
+	worker.Every("relationships", time.Minute, o.DB.EndServed)
 	worker.Every("silences", 15*time.Minute, o.DB.TellSilences)
 	worker.Every("names", 5*time.Second, func(ctx context.Context) error { return o.DB.IndexNames(ctx, store.WorthIndexing) })
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
@@ -123,11 +126,11 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	r.Method(http.MethodGet, "/metrics", metrics.handler())
 	provider.Mount(r)
-	in := &signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From}
+	in := &signin.SignIn{DB: o.DB, Log: o.Log, URL: o.URL, Guard: guard, From: From, Patience: 2 * time.Second}
 	in.Mount(r)
 	worker.Every("saml-metadata", time.Hour, in.RefreshMetadata)
 	worker.Every("domains", time.Hour, in.CheckDomains)
-	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Metadata: in.AskMetadata, Mail: mailer, CheckDomain: in.CheckDomain}).Mount(r)
+	(&console.Console{DB: o.DB, Log: o.Log, URL: o.URL, From: From, Reports: reports, Provisioning: pushed, Metadata: in.AskMetadata, Mail: mailer, CheckDomain: in.CheckDomain, OperatorMFA: o.OperatorMFA}).Mount(r)
 	r.Handle("/scim/*", pushed)
 	r.Get("/.well-known/oauth-authorization-server/scim/{organization}/{directory}", pushed.Metadata)
 	r.Mount("/api/v1", lazily(func() http.Handler {

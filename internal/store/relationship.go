@@ -57,6 +57,24 @@ func (r Relationship) FromFile() bool { return r.Source == fromFile }
 // InForce reports whether the provider's users may work for the client now.
 func (r Relationship) InForce(now time.Time) bool { return r.Terms.InForce(r.Approved, now) }
 
+// The states of a relationship.
+const (
+	RelationshipProposed = "proposed"
+	RelationshipInForce  = "in-force"
+	RelationshipEnded    = "ended"
+)
+
+// State says how a relationship stands.
+func (r Relationship) State(now time.Time) string {
+	switch {
+	case r.Approved.IsZero():
+		return RelationshipProposed
+	case r.InForce(now):
+		return RelationshipInForce
+	}
+	return RelationshipEnded
+}
+
 // key is how a log names a relationship, as a file does.
 func (r Relationship) key() string { return string(r.Provider) + "/" + string(r.Client) }
 
@@ -443,6 +461,7 @@ type ProviderUser struct {
 	EmailVerified bool
 	Status        directory.Status
 	Seated        bool
+	Created       time.Time // at home
 	Since         time.Time // zero: not given anything yet, and never here
 	LastLogin     time.Time
 	LastLoginIP   string
@@ -451,7 +470,7 @@ type ProviderUser struct {
 
 const providerUserQuery = `
 	select u.id, u.organization, o.name, case when u.display_name <> '' then u.display_name else u.user_name end, u.user_name,
-		u.email, u.email_verified, u.status, u.seated, coalesce(g.created, 0), coalesce(g.last_login, 0), g.last_login_ip,
+		u.email, u.email_verified, u.status, u.seated, u.created, coalesce(g.created, 0), coalesce(g.last_login, 0), g.last_login_ip,
 		coalesce(g.logins, 0)
 	from relationships r
 	join organizations o on o.organization = r.provider
@@ -459,8 +478,8 @@ const providerUserQuery = `
 
 func scanProviderUser(s scanner) (g ProviderUser, err error) {
 	var since, seen int64
-	err = s.Scan(&g.User, &g.Home, &g.HomeName, &g.Name, &g.UserName, orEmpty(&g.Email), &g.EmailVerified, &g.Status, &g.Seated, &since,
-		&seen, orEmpty(&g.LastLoginIP), &g.Logins)
+	err = s.Scan(&g.User, &g.Home, &g.HomeName, &g.Name, &g.UserName, orEmpty(&g.Email), &g.EmailVerified, &g.Status, &g.Seated,
+		at(&g.Created), &since, &seen, orEmpty(&g.LastLoginIP), &g.Logins)
 	g.Since, g.LastLogin = momentOf(since), momentOf(seen)
 	return g, err
 }
@@ -515,7 +534,7 @@ func (tx *Tx) ProviderUsers(ctx context.Context, provider id.Organization) (out 
 	err = tx.across(func() error {
 		out, err = collect[ProviderUser](tx.query(ctx, `
 			select u.id, u.organization, o.name, case when u.display_name <> '' then u.display_name else u.user_name end, u.user_name,
-				u.email, u.email_verified, u.status, u.seated, g.created, coalesce(g.last_login, 0), g.last_login_ip, g.logins
+				u.email, u.email_verified, u.status, u.seated, u.created, g.created, coalesce(g.last_login, 0), g.last_login_ip, g.logins
 			from provider_users g
 			join organizations o on o.organization = g.home
 			join users u on u.organization = g.home and u.id = g.user_id
