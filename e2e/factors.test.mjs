@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { mkdirSync } from "node:fs";
+import http from "node:http";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
@@ -46,6 +47,27 @@ async function authenticator(page) {
   };
 }
 
+const carrierSecret = "who carries our messages knows this";
+
+/** Who carries text messages for an organization: takes them signed by HTTP, keeps them, and is away when it is told to be. */
+async function startCarrier() {
+  const carrier = { messages: [], refused: 0, away: false };
+  const server = http.createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray()).toString();
+    const { "webhook-id": id, "webhook-timestamp": at, "webhook-signature": signature } = request.headers;
+    const want = `v1,${createHmac("sha256", carrierSecret).update(`${id}.${at}.${body}`).digest("base64")}`;
+    if (signature !== want) carrier.refused++;
+    else if (!carrier.away) carrier.messages.push(JSON.parse(body));
+    response.writeHead(carrier.away || signature !== want ? 503 : 202).end();
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  carrier.url = `http://127.0.0.1:${server.address().port}/send`;
+  carrier.stop = () => new Promise((done) => (server.closeAllConnections(), server.close(done)));
+  /** The code of the message after the first n. */
+  carrier.code = (n) => until("a text message", () => /^\d{6}/.exec(carrier.messages[n]?.text ?? "")?.[0]);
+  return carrier;
+}
+
 const looks = {
   light: { colorScheme: "light" },
   dark: { colorScheme: "dark" },
@@ -55,16 +77,18 @@ const looks = {
 
 for (const kind of ["sqlite", "postgres"]) {
   describe(`second factors on ${kind}`, { timeout: 400_000 }, () => {
-    let here, browser;
+    let here, browser, carrier;
     const problems = [];
     before(async () => {
       mkdirSync(out, { recursive: true });
       browser = await startBrowser();
-      here = await startNorthwind({ kind, nodes: kind === "postgres" ? 2 : 1, host: "localhost" });
+      here = await startNorthwind({ kind, nodes: kind === "postgres" ? 2 : 1, host: "localhost", environment: { SMS_SECRET: carrierSecret } });
+      carrier = await startCarrier();
       for (const name of ["ann", "ben", "olive"]) await here.entra("POST", "/Users", entraUser(name));
     });
     after(async () => {
       await browser?.close();
+      await carrier?.stop();
       await here?.remove();
     });
 
@@ -256,6 +280,113 @@ for (const kind of ["sqlite", "postgres"]) {
       await other.page.waitForURL(account());
       assert.deepEqual(other.violations, []);
       await other.close();
+    });
+
+    test("codes come by text message: a wrong one, a late one, too many, and a carrier that is away", async () => {
+      const messages = `messages: {url: "${carrier.url}", secret: {env: SMS_SECRET}}`;
+      demand([["require_mfa: false", `require_mfa: false\n    ${messages}`]]);
+      here.upstream.people.sam = { email: "sam@northwind.example", email_verified: true, name: "Sam of Northwind", oid: "oid-sam" };
+      await here.entra("POST", "/Users", entraUser("sam"));
+      const who = await person(browser);
+      const { page } = who;
+      const code = () => page.getByLabel(/^The code that was sent to/);
+      const answer = async (text, button = "Continue") => {
+        await code().fill(text);
+        await page.getByRole("button", { name: button }).click();
+      };
+      await enter(page, "sam");
+      await page.waitForURL(account());
+      await page.getByRole("link", { name: "Get codes by text message" }).click();
+      await page.getByLabel("Telephone number").fill("0170 1234567");
+      await page.getByRole("button", { name: "Send the code" }).click();
+      await page.getByText("This is not a telephone number").waitFor();
+      await look(page, "enrol-sms-number");
+      await page.getByLabel("Telephone number").fill("+49 (170) 1234-567");
+      await page.getByRole("button", { name: "Send the code" }).click();
+      const first = await carrier.code(0);
+      assert.equal(carrier.messages[0].to, "+491701234567");
+      assert.match(carrier.messages[0].text, new RegExp(`\n\n@localhost #${first}$`), "the telephone offers it on our pages alone");
+      await answer(first === "000000" ? "000001" : "000000", "Switch it on");
+      await page.getByText("This code does not fit").waitFor();
+      await look(page, "enrol-sms-wrong");
+      await answer(first, "Switch it on");
+      await page.waitForURL(account());
+      await page.getByRole("cell", { name: "***567", exact: true }).waitFor();
+      // An app beside it, so that there is another way.
+      await page.getByRole("link", { name: "Add an authenticator app" }).click();
+      await page.locator("summary").click();
+      const key = await page.locator("#totp-key").innerText();
+      await page.getByLabel("The six digits").fill(await fresh(key));
+      await page.getByRole("button", { name: "Add the app" }).click();
+      await page.waitForURL(account());
+
+      demand([["require_mfa: false", `require_mfa: true\n    ${messages}`]]);
+      const ask = async () => {
+        await who.context.clearCookies();
+        await enter(page, "sam");
+        await page.getByRole("link", { name: /A code to your telephone/ }).click();
+      };
+      const send = (name = "Send a code to ***567") => page.getByRole("button", { name }).click();
+      await ask();
+      await look(page, "sms");
+      await send();
+      await answer("12345");
+      await page.getByText("This code does not fit").waitFor();
+      await look(page, "sms-wrong");
+      await answer(await carrier.code(1));
+      await page.waitForURL(account());
+
+      // Of five wrong ones the sixth is not judged, be it right: another code is asked for on the same page.
+      await ask();
+      await send();
+      const right = await carrier.code(2);
+      for (let i = 0; i < 5; i++) {
+        await answer("12345");
+        await page.getByText("This code does not fit").waitFor();
+      }
+      await answer(right);
+      await page.getByText("This code is over").waitFor();
+      await look(page, "sms-over");
+      await page.getByRole("link", { name: /An authenticator app/ }).waitFor();
+      await send();
+      await answer(await carrier.code(3));
+      await page.waitForURL(account());
+
+      // One that comes too late.
+      await ask();
+      await send();
+      const late = await carrier.code(4);
+      here.store.change("update challenges set expires = 1 where kind = 'code/sms'");
+      await answer(late);
+      await page.getByText("This code is over").waitFor();
+      // Six within a quarter of an hour are too many: it says so where the last one still could be typed.
+      await send();
+      await page.getByText("Several codes were sent to you just now").waitFor();
+      await look(page, "sms-flood");
+      assert.equal(carrier.messages.length, 5);
+
+      // The carrier is away: the page says so at once and the app is offered; the code comes by itself when it is back.
+      here.store.change("delete from counters where name like '%factor/sent/%'");
+      carrier.away = true;
+      await ask();
+      await send();
+      await page.getByText("The text message could not be handed over").waitFor();
+      await look(page, "sms-away");
+      await page.getByRole("link", { name: /An authenticator app/ }).click();
+      await page.getByLabel("The code that your authenticator app shows").fill(await fresh(key));
+      await page.getByRole("button", { name: "Continue" }).click();
+      await page.waitForURL(account());
+      await ask();
+      await send();
+      await page.getByText("The text message could not be handed over").waitFor();
+      carrier.away = false;
+      const [a, b] = [await carrier.code(5), await carrier.code(6)];
+      await answer(a);
+      if (await page.getByText("This code does not fit").count()) await answer(b);
+      await page.waitForURL(account());
+      assert.equal(carrier.refused, 0, "every message was signed");
+      assert.deepEqual(who.violations.filter((v) => !/status of 4\d\d/.test(v)), []);
+      await who.close();
     });
 
     test("every page was clean", () => assert.deepEqual(problems, []));

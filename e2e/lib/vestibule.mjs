@@ -87,6 +87,9 @@ async function makeStore(kind, dir) {
     rows(sql) {
       return JSON.parse(psql(all, `select coalesce(json_agg(t), '[]') from (${sql}) t`));
     },
+    change(sql) {
+      psql(all, sql);
+    },
     drop() {
       pooler?.stop();
       psql(admin, `drop database if exists ${name} with (force)`);

@@ -26,6 +26,7 @@ func TestMessages_GoSignedAndNotTooLate(t *testing.T) {
 		ctx := context.Background()
 		clock := storetest.NewClock()
 		db := storetest.Open(t, kind, storetest.WithClock(clock))
+		db.Public = "https://id.example"
 		var got []string
 		carrier := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
@@ -53,7 +54,10 @@ func TestMessages_GoSignedAndNotTooLate(t *testing.T) {
 			return nil
 		}))
 		post := func() {
-			must(db.Write(ctx, "northwind", func(tx *store.Tx) error { return tx.PostMessage(ctx, "+491701234567", "123456") }))
+			must(db.Write(ctx, "northwind", func(tx *store.Tx) error {
+				_, err := tx.PostMessage(ctx, "+491701234567", "123456")
+				return err
+			}))
 		}
 		w := job.New(db, slog.New(slog.NewTextHandler(t.Output(), nil)))
 		carry := job.Messages(db, http.DefaultClient)
@@ -65,7 +69,7 @@ func TestMessages_GoSignedAndNotTooLate(t *testing.T) {
 		})
 		post()
 		w.Deliver(ctx)
-		if len(got) != 1 || !strings.HasPrefix(got[0], "+491701234567: 123456 is your code for Northwind.") {
+		if len(got) != 1 || !strings.HasPrefix(got[0], "+491701234567: 123456 is your code for Northwind.") || !strings.HasSuffix(got[0], "\n\n@id.example #123456") {
 			t.Errorf("sent: %v", got)
 		}
 		post()

@@ -190,6 +190,9 @@ type factorView struct {
 	passkey      mfa.Ceremony
 	challenge    string
 	sent         bool
+	slow         string // what has become of a code that was sent, where that is not well
+	notice       string // why a code does not serve, above everything else, with its code
+	code         connection.Code
 	wrong        string
 }
 
@@ -222,11 +225,13 @@ func (f *flow) factor(w http.ResponseWriter, r *http.Request) {
 		f.fail(w, r, stop{recorded: true}, err)
 		return
 	}
+	chosen, sent := mfa.Kind(r.URL.Query().Get("way")), id.Delivery(r.URL.Query().Get("sent"))
+	slow := f.slow(r.Context(), p, chosen, sent)
 	f.showFactor(w, r, p, http.StatusOK, func(v *factorView) {
-		if chosen := mfa.Kind(r.URL.Query().Get("way")); chosen != "" {
+		if chosen != "" {
 			v.current = chosen
 		}
-		v.sent = r.URL.Query().Get("sent") != ""
+		v.sent, v.slow = sent != "", slow
 	})
 }
 
@@ -444,7 +449,78 @@ func (f *flow) answer(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	if f.insteadOfCode(w, r, p, kind, false, err) {
+		return
+	}
 	f.complete(w, r, p, landed, err)
+}
+
+// insteadOfCode answers a code that is over, or one that is not sent, on the page where another one is asked for and the other ways
+// stand: somebody whose message came late is not before a closed door. It says false of every other error.
+func (f *flow) insteadOfCode(w http.ResponseWriter, r *http.Request, p pending, kind mfa.Kind, sent bool, err error) bool {
+	if err == nil || kind != mfa.Mail && kind != mfa.SMS {
+		return false
+	}
+	why := f.codeOver(r, p, err)
+	if why == nil {
+		return false
+	}
+	f.showFactor(w, r, p, wordsOf[why.code].status, func(v *factorView) {
+		v.current, v.sent, v.code, v.notice = kind, sent, why.code, why.said
+	})
+	return true
+}
+
+// codeOver is a refusal about a code that was sent or is to be sent, with what the page says of it, once its event is kept; nil is
+// another error.
+func (f *flow) codeOver(r *http.Request, p pending, err error) *refusal {
+	why := refusalOf(err)
+	switch why.code {
+	case CodeChallenge:
+		why.said = "This code is over: it was used, more than ten minutes have passed, or too many others were tried. Ask for another one."
+	case CodeTooMany, CodeNoAddress:
+		why.said = why.detail
+	default:
+		return nil
+	}
+	if err := f.recordRefusal(context.WithoutCancel(r.Context()), r, p.at(), why); err != nil {
+		f.Log.ErrorContext(r.Context(), "refused code not recorded", "organization", p.org, "code", why.code, "error", err)
+	}
+	return why
+}
+
+// slow says what has become of a code that was sent, if whoever carries it has not taken it: the person then does not wait for
+// nothing. Why it was not taken is for the administrators, who see the delivery.
+func (f *flow) slow(ctx context.Context, p pending, kind mfa.Kind, sent id.Delivery) string {
+	if sent == "" || kind != mfa.SMS && kind != mfa.Mail {
+		return ""
+	}
+	taken, tried := false, false
+	for limit := time.Now().Add(f.Patience); ; {
+		err := f.DB.Read(ctx, p.org, func(tx *store.Tx) (err error) {
+			taken, tried, err = tx.CodeTaken(ctx, sent)
+			return err
+		})
+		if err != nil || taken {
+			return ""
+		}
+		if tried || time.Now().After(limit) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	what := "text message"
+	if kind == mfa.Mail {
+		what = "letter"
+	}
+	if tried {
+		return "The " + what + " could not be handed over: whoever carries it does not answer, or refused it. It is tried again by itself while the code is good. If none comes, choose another way."
+	}
+	return "The " + what + " has not been handed over yet. That can take a minute; if none comes, choose another way."
 }
 
 // complete ends a request that has shown a factor.
@@ -612,9 +688,12 @@ func (f *flow) sendCode(w http.ResponseWriter, r *http.Request) {
 	}
 	kind := mfa.Kind(r.PostForm.Get("way"))
 	if err := f.mayCode(ctx, p); err != nil {
-		f.fail(w, r, p.at(), err)
+		if !f.insteadOfCode(w, r, p, kind, true, err) {
+			f.fail(w, r, p.at(), err)
+		}
 		return
 	}
+	var sent id.Delivery
 	err := f.DB.Write(ctx, p.org, func(tx *store.Tx) error {
 		own, err := f.ownOf(ctx, tx, p.proof.User, kind)
 		if err != nil {
@@ -624,13 +703,17 @@ func (f *flow) sendCode(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		return f.postCode(ctx, tx, p, kind, askedCode+string(kind), string(to))
+		sent, err = f.postCode(ctx, tx, p, kind, askedCode+string(kind), string(to))
+		return err
 	})
+	if f.insteadOfCode(w, r, p, kind, false, err) {
+		return
+	}
 	if err != nil {
 		f.fail(w, r, p.at(), err)
 		return
 	}
-	q := url.Values{"attempt": {string(p.attempt.ID)}, "way": {string(kind)}, "sent": {"1"}}
+	q := url.Values{"attempt": {string(p.attempt.ID)}, "way": {string(kind)}, "sent": {string(sent)}}
 	http.Redirect(w, r, "/signin/factor?"+q.Encode(), http.StatusSeeOther)
 }
 
@@ -644,7 +727,7 @@ func (f *flow) mayCode(ctx context.Context, p pending) error {
 }
 
 // postCode makes a code and posts it in the same transaction. One that was sent before for the same is void.
-func (f *flow) postCode(ctx context.Context, tx *store.Tx, p pending, kind mfa.Kind, asked, to string) error {
+func (f *flow) postCode(ctx context.Context, tx *store.Tx, p pending, kind mfa.Kind, asked, to string) (id.Delivery, error) {
 	name, code := codeName(p.attempt.ID, kind), mfa.NewCode(kind)
 	tx.KeepChallenge(ctx, store.Challenge{
 		ID: name, Browser: p.attempt.Browser, Kind: asked, Secret: f.DB.Keys.Hash(codeText(name, code)), Expires: tx.Now().Add(mfa.SentFor),
@@ -652,11 +735,10 @@ func (f *flow) postCode(ctx context.Context, tx *store.Tx, p pending, kind mfa.K
 	if kind == mfa.SMS {
 		return tx.PostMessage(ctx, to, code)
 	}
-	_, err := tx.PostLetter(ctx, mail.Letter{
+	return tx.PostLetter(ctx, mail.Letter{
 		Template: mail.SignInCode, To: mail.Address{Name: p.proof.Name, Email: to},
 		Data: map[string]any{"Code": code, "Minutes": int(mfa.SentFor / time.Minute)},
 	})
-	return err
 }
 
 // notice tells a person by mail what happened to the security of their account, where an address is known.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mfa"
@@ -34,6 +35,9 @@ type enrolView struct {
 	to           string // where a code goes, masked
 	value        string // what was typed
 	sent         bool
+	slow         string // as on the page that asks for a factor
+	notice       string
+	code         connection.Code
 	codes        []string // recovery codes, once
 	wrong        string
 }
@@ -66,9 +70,9 @@ func (f *flow) enrol(w http.ResponseWriter, r *http.Request) {
 		f.fail(w, r, stop{recorded: true}, err)
 		return
 	}
-	f.showEnrol(w, r, p, mfa.Kind(r.URL.Query().Get("kind")), http.StatusOK, func(v *enrolView) {
-		v.sent = r.URL.Query().Get("sent") != ""
-	})
+	kind, sent := mfa.Kind(r.URL.Query().Get("kind")), id.Delivery(r.URL.Query().Get("sent"))
+	slow := f.slow(r.Context(), p, kind, sent)
+	f.showEnrol(w, r, p, kind, http.StatusOK, func(v *enrolView) { v.sent, v.slow = sent != "", slow })
 }
 
 func (f *flow) showEnrol(w http.ResponseWriter, r *http.Request, p pending, kind mfa.Kind, status int, complete func(*enrolView)) {
@@ -193,9 +197,9 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 	}
 	var landed landing
 	var codes []string
-	var sent bool
+	var sent id.Delivery
 	err := f.DB.Write(ctx, p.org, func(tx *store.Tx) (err error) {
-		codes, sent = nil, false
+		codes, sent = nil, ""
 		if err := f.mayEnrol(ctx, tx, p, kind); err != nil {
 			return err
 		}
@@ -215,8 +219,8 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 			own, err = f.enrolApp(ctx, tx, p, form.Get("code"))
 			next.AMR = mfa.Join(next.AMR, kind.Methods())
 		case form.Get("code") == "":
-			sent = true
-			return f.proveTo(ctx, tx, p, kind, form.Get("number"))
+			sent, err = f.proveTo(ctx, tx, p, kind, form.Get("number"))
+			return err
 		default:
 			own, err = f.enrolSent(ctx, tx, p, kind, form.Get("code"))
 			next.AMR = mfa.Join(next.AMR, kind.Methods())
@@ -234,13 +238,18 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 	})
 	var bad *fault.Fault
 	switch {
+	case errors.Is(err, errWrong) && kind == mfa.TOTP:
+		f.showEnrol(w, r, p, kind, http.StatusUnprocessableEntity, func(v *enrolView) {
+			v.wrong = "This code does not fit. Wait for the next one and try again."
+		})
+		return
 	case errors.Is(err, errWrong):
-		if (kind == mfa.Mail || kind == mfa.SMS) && f.wrongProof(ctx, p, kind) != nil {
-			f.fail(w, r, p.at(), refuse(CodeChallenge, ""))
+		if err := f.wrongProof(ctx, p, kind); err != nil {
+			f.fail(w, r, p.at(), err)
 			return
 		}
 		f.showEnrol(w, r, p, kind, http.StatusUnprocessableEntity, func(v *enrolView) {
-			v.sent, v.wrong = kind != mfa.TOTP, "This code does not fit. Wait for the next one and try again."
+			v.sent, v.wrong = true, "This code does not fit. Check it, or ask for a new one: a code works once."
 		})
 		return
 	case errors.As(err, &bad) && bad.Kind == fault.Invalid:
@@ -251,10 +260,18 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 	case err == nil && codes != nil:
 		f.showEnrol(w, r, p, kind, http.StatusOK, func(v *enrolView) { v.codes = codes })
 		return
-	case err == nil && sent:
-		q := url.Values{"attempt": {string(p.attempt.ID)}, "kind": {string(kind)}, "sent": {"1"}}
+	case err == nil && sent != "":
+		q := url.Values{"attempt": {string(p.attempt.ID)}, "kind": {string(kind)}, "sent": {string(sent)}}
 		http.Redirect(w, r, "/signin/enrol?"+q.Encode(), http.StatusSeeOther)
 		return
+	case err != nil && (kind == mfa.Mail || kind == mfa.SMS):
+		if why := f.codeOver(r, p, err); why != nil {
+			f.showEnrol(w, r, p, kind, wordsOf[why.code].status, func(v *enrolView) {
+				// Of several codes that went out just now the last one still serves.
+				v.sent, v.code, v.notice = why.code == CodeTooMany, why.code, why.said
+			})
+			return
+		}
 	}
 	f.complete(w, r, p, landed, err)
 }
@@ -312,9 +329,9 @@ func (f *flow) enrolApp(ctx context.Context, tx *store.Tx, p pending, code strin
 }
 
 // proveTo sends a code to an address or a number that is being enrolled: it counts once its owner has shown that it arrives.
-func (f *flow) proveTo(ctx context.Context, tx *store.Tx, p pending, kind mfa.Kind, number string) error {
+func (f *flow) proveTo(ctx context.Context, tx *store.Tx, p pending, kind mfa.Kind, number string) (id.Delivery, error) {
 	if err := f.codesLeft(ctx, tx, p); err != nil {
-		return err
+		return "", err
 	}
 	own := store.Factor{ID: id.New[id.Factor](), User: p.proof.User, Kind: kind}
 	to := ""
@@ -322,19 +339,19 @@ func (f *flow) proveTo(ctx context.Context, tx *store.Tx, p pending, kind mfa.Ki
 	case mfa.Mail:
 		u, err := tx.User(ctx, p.proof.User)
 		if err != nil {
-			return err
+			return "", err
 		}
 		to = u.Email
 	case mfa.SMS:
 		if to = mfa.Number(number); to == "" {
-			return fault.New(fault.Invalid, "This is not a telephone number. It begins with + and the country, as in +49 170 1234567.")
+			return "", fault.New(fault.Invalid, "This is not a telephone number. It begins with + and the country, as in +49 170 1234567.")
 		}
 	default:
-		return refuse(CodeAttempt, "nothing is sent for this kind")
+		return "", refuse(CodeAttempt, "nothing is sent for this kind")
 	}
 	own.Name, own.Secret = mfa.Masked(to), f.DB.Keys.Seal(store.FactorPlace(own.ID), []byte(to))
 	if err := tx.AddFactor(ctx, own); err != nil {
-		return err
+		return "", err
 	}
 	return f.postCode(ctx, tx, p, kind, askedProof+"/"+string(kind), to)
 }
@@ -377,6 +394,9 @@ func (f *flow) enrolSent(ctx context.Context, tx *store.Tx, p pending, kind mfa.
 func (f *flow) wrongProof(ctx context.Context, p pending, kind mfa.Kind) error {
 	return f.DB.Write(ctx, p.org, func(tx *store.Tx) error {
 		_, err := tx.TryChallenge(ctx, codeName(p.attempt.ID, kind), p.attempt.Browser, askedProof+"/"+string(kind), mfa.Tries)
+		if fault.KindOf(err) == fault.Gone {
+			return nil
+		}
 		return err
 	})
 }

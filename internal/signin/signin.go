@@ -65,6 +65,8 @@ type SignIn struct {
 	From func(*http.Request) (ip, request string)
 	// Resolver asks the DNS for proofs of domains; nil: this machine's.
 	Resolver Resolver
+	// Patience is how long a page waits to learn whether a code was handed over.
+	Patience time.Duration
 }
 
 // Router is where the routes go.

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
@@ -37,27 +39,44 @@ type messagePayload struct {
 func messagePlace(d id.Delivery) string { return "message/" + string(d) }
 
 // PostMessage posts a code to a telephone. Number and code lie sealed; the list of deliveries shows the last digits.
-func (tx *Tx) PostMessage(ctx context.Context, to, code string) error {
+func (tx *Tx) PostMessage(ctx context.Context, to, code string) (id.Delivery, error) {
 	self, err := tx.Self(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	by := self.Settings.Messages
 	if by.URL == "" {
-		return fault.New(fault.Unsupported, "%s has not set up how text messages are sent.", self.Name).WithCode("no-address")
+		return "", fault.New(fault.Unsupported, "%s has not set up how text messages are sent.", self.Name).WithCode("no-address")
 	}
-	// The last line is what a telephone offers to fill in, on the page of this host alone (origin-bound codes).
 	text := code + " is your code for " + self.Name + ". It works for ten minutes, once. Nobody will ask you for it."
+	// The last line is what a telephone offers to fill in, on the pages of this host alone (origin-bound one-time codes): another
+	// site that asks for the code is not offered it.
+	if u, err := url.Parse(tx.db.Public); err == nil && u.Hostname() != "" {
+		text += "\n\n@" + u.Hostname() + " #" + code
+	}
 	raw, err := json.Marshal(Message{by.URL, by.Secret, to, text})
 	if err != nil {
-		return err
+		return "", err
 	}
 	d := outbox.Delivery{ID: id.New[id.Delivery](), Kind: outbox.SMS, Destination: mfa.Masked(to)}
 	if d.Payload, err = json.Marshal(messagePayload{tx.db.Keys.Seal(messagePlace(d.ID), raw)}); err != nil {
-		return err
+		return "", err
 	}
-	tx.Post(ctx, d)
-	return nil
+	return tx.Post(ctx, d), nil
+}
+
+// CodeTaken says of a code that was sent whether whoever carries it has taken it, and whether it was tried at all.
+func (tx *Tx) CodeTaken(ctx context.Context, sent id.Delivery) (taken, tried bool, err error) {
+	err = tx.lastRow(ctx, `
+		select delivered is not null, last_error is not null
+		from outbox
+		where organization = $1
+		and id = $2
+		and kind in ('sms', 'mail')`, tx.Organization, sent).Scan(&taken, &tried)
+	if errors.Is(err, errNoRows) {
+		return false, false, fault.New(fault.NotFound, "No such code was sent.")
+	}
+	return taken, tried, err
 }
 
 // Message opens the message of a delivery of the kind sms, with the secret under which it is signed.
