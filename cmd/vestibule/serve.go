@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -22,7 +21,9 @@ type serveCommand struct {
 
 // Run serves until a signal comes.
 func (c *serveCommand) Run(t terminal) error {
-	log := slog.New(slog.NewJSONHandler(t.err, nil))
+	lines := server.NewLogWriter(t.err)
+	defer lines.Flush()
+	log := lines.Logger()
 	// What a node keeps is a few megabytes. Collected each time that doubles, as Go does unasked, a busy node spends an eighth
 	// of its time on it.
 	if os.Getenv("GOGC") == "" {
