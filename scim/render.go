@@ -3,6 +3,7 @@ package scim
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -163,12 +164,12 @@ func stamp(t time.Time) string { return t.UTC().Format(timeForm) }
 // StoredDocument is what a Store keeps of decided attributes: without what the server adds to every
 // answer.
 func (rt *ResourceType) StoredDocument(a Attributes) []byte {
-	kept := make(Attributes, len(a))
-	for name, v := range a {
-		switch name {
-		case "id", "meta", rt.Rows:
-		default:
-			kept[name] = v
+	kept, added := a, func(name string) bool { return name == "id" || name == "meta" || name == rt.Rows }
+	for name := range a {
+		if added(name) {
+			kept = maps.Clone(a)
+			maps.DeleteFunc(kept, func(name string, _ any) bool { return added(name) })
+			break
 		}
 	}
 	return rt.EncodeJSON(kept)
