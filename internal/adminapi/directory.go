@@ -9,9 +9,11 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // Wave is what a directory took away lately.
@@ -32,6 +34,15 @@ type Undone struct {
 type LeftBehind struct {
 	User   id.User `json:"user"`
 	Reason string  `json:"reason"`
+}
+
+// Repair is a kind of departure from the standard that a directory's dialect understood as it was meant.
+type Repair struct {
+	Kind   scim.Deviation `json:"kind" doc:"The deviation's name, as docs/standards.md lists it"`
+	Said   string         `json:"said"`
+	Times  int64          `json:"times"`
+	First  time.Time      `json:"first"`
+	Latest time.Time      `json:"latest"`
 }
 
 // OfDirectory is a call about one directory.
@@ -70,6 +81,21 @@ func (a *API) directories(api huma.API) {
 			}
 			out = &one[Wave]{Wave{w.Started.UTC(), w.Departed, optional(w.Braked), optional(w.Released)}}
 			return nil
+		})
+		return out, err
+	})
+	handle(a, api, huma.Operation{
+		OperationID: "list-repairs", Method: http.MethodGet, Path: path + "/repairs", Summary: "What a directory's dialect has repaired, by kind",
+	}, func(ctx context.Context, in *OfDirectory) (out *List[Repair], err error) {
+		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
+			if _, err := tx.Directory(ctx, in.Directory); err != nil {
+				return err
+			}
+			list, err := tx.Repairs(ctx, in.Directory)
+			out = listOf(list, "", func(r store.Repaired) Repair {
+				return Repair{r.Deviation, directory.RepairWords[r.Deviation], r.Times, r.First.UTC(), r.Latest.UTC()}
+			})
+			return err
 		})
 		return out, err
 	})

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vestibule-id/vestibule/internal/directory"
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/scim"
 )
@@ -73,5 +74,34 @@ func TestDrift_IsAPagedListOfOneKind(t *testing.T) {
 		}
 		c.want(422, "GET", drift+"?kind=weird", "")
 		c.want(404, "GET", northwind+"/directories/nobody/drift", "")
+	})
+}
+
+func TestRepairs_AreListedByKind(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		path := northwind + "/directories/entra/repairs"
+		if got := c.want(200, "GET", path, ""); len(got["items"].([]any)) != 0 {
+			t.Errorf("got %v", got)
+		}
+		c.want(404, "GET", northwind+"/directories/nowhere/repairs", "")
+		at := c.db.Now()
+		err := c.db.Write(context.Background(), "northwind", func(tx *store.Tx) error {
+			tx.LogRequests(context.Background(), []directory.Request{
+				{Directory: "entra", ID: id.New[id.Request](), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 2}},
+				{Directory: "nowhere", ID: id.New[id.Request](), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 5}},
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := c.want(200, "GET", path, "")["items"].([]any)
+		if len(got) != 1 {
+			t.Fatalf("got %v", got)
+		}
+		if r, _ := got[0].(map[string]any); r["kind"] != "boolean-strings" || r["times"] != 2.0 || r["said"] != directory.RepairWords[scim.BooleanStrings] || r["first"] == nil {
+			t.Errorf("got %v", r)
+		}
 	})
 }

@@ -143,6 +143,8 @@ type directoryLine struct {
 	Tokens                 []tokenLine
 	Matters                []matter
 	Refused                int // requests in the last day, to refusedShown at most
+	Extensions             []extensionLine
+	Repairs                []repairLine
 }
 
 // refusedShown is as far as refused requests are counted: beyond it the number says nothing more.
@@ -193,6 +195,16 @@ func directoryLines(v *visit, tx *store.Tx) ([]directoryLine, error) {
 		if line.Refused, err = tx.RefusedRequests(v.ctx, d.ID, v.now.Add(-24*time.Hour), refusedShown); err != nil {
 			return nil, err
 		}
+		types, err := full.Types()
+		if err != nil {
+			return nil, err
+		}
+		line.Extensions = extensionLines(types)
+		repaired, err := tx.Repairs(v.ctx, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		line.Repairs = repairLines(v, repaired)
 		for i := range full.Tokens {
 			line.Tokens = append(line.Tokens, tokenLineOf(v, &full.Tokens[i]))
 		}

@@ -369,7 +369,9 @@ type userIdentities struct {
 type recordLine struct {
 	Directory, ExternalID string
 	Active                bool
+	Unsaid                when // since then it does not say whether the person is active
 	Created, Modified     when
+	Parts                 []recordPart
 	Document              string
 }
 
@@ -392,7 +394,18 @@ func (c *Console) userIdentities(v *visit, tx *store.Tx) (templ.Component, error
 	for _, r := range records {
 		line := recordLine{
 			ExternalID: r.ExternalID, Active: r.Active, Created: v.when(r.Created, ""), Modified: v.when(r.Modified, ""),
-			Document: pretty(r.Document),
+			Unsaid: v.when(r.Unsaid, ""), Document: pretty(r.Document),
+		}
+		d, err := tx.Directory(v.ctx, r.Directory)
+		if err != nil {
+			return nil, err
+		}
+		types, err := d.Types()
+		if err != nil {
+			return nil, err
+		}
+		if line.Parts, err = recordParts(r.Document, types.User); err != nil {
+			return nil, err
 		}
 		if line.Directory, err = tx.DirectoryName(v.ctx, r.Directory); err != nil {
 			return nil, err

@@ -32,8 +32,9 @@ func scanRequest(s scanner, more ...any) (directory.Request, error) {
 }
 
 // LogRequests keeps requests of the organization's directories, each row on its own: a directory that is gone by now takes
-// none of the others along.
+// none of the others along. What the dialects forgave in them is counted.
 func (tx *Tx) LogRequests(_ context.Context, list []directory.Request) {
+	tx.countRepairs(list)
 	if tx.d == postgresDialect {
 		tx.logTogether(list)
 		return
