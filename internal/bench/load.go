@@ -138,13 +138,24 @@ func statCPU(pid int) time.Duration {
 }
 
 // residentMB is a process's resident set.
-func residentMB(pid int) float64 {
+func residentMB(pid int) float64 { return statusMB(pid, "VmRSS:") }
+
+// peakMB is the most that it was since resetPeak.
+func peakMB(pid int) float64 { return statusMB(pid, "VmHWM:") }
+
+// resetPeak lets the peak begin anew, at what is resident now, which it gives (proc(5), clear_refs).
+func resetPeak(pid int) (float64, error) {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+	return residentMB(pid), err
+}
+
+func statusMB(pid int, field string) float64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
 		}

@@ -246,6 +246,31 @@ func (v *vestibule) call(method, where, body string, want int) ([]byte, error) {
 	return do(v.client, request, want)
 }
 
+// scimAnswer is an answer of any status.
+type scimAnswer struct {
+	status   int
+	scimType string
+}
+
+// answer gets what may be refused.
+func (v *vestibule) answer(where string) (a scimAnswer, err error) {
+	request, err := http.NewRequest(http.MethodGet, v.base+where, http.NoBody)
+	if err != nil {
+		return a, err
+	}
+	request.Header.Set("Authorization", "Bearer "+scimToken)
+	response, err := v.client.Do(request)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	var body struct{ ScimType string }
+	a.status = response.StatusCode
+	err = json.NewDecoder(response.Body).Decode(&body)
+	a.scimType = body.ScimType
+	return a, err
+}
+
 func do(client *http.Client, request *http.Request, want int) ([]byte, error) {
 	response, err := client.Do(request)
 	if err != nil {
@@ -284,8 +309,11 @@ func (v *vestibule) createUser() error {
 	return nil
 }
 
-// populate pushes users until n are there.
+// populate pushes users until n are there, or copies them where they are many.
 func (v *vestibule) populate(n int) error {
+	if n-len(v.users) >= loadFrom {
+		return v.load(context.Background(), n)
+	}
 	errs := make(chan error, 16)
 	var left atomic.Int64
 	left.Store(int64(n - len(v.users)))
