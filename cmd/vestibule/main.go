@@ -29,7 +29,7 @@ type commands struct {
 	Token   struct {
 		Create tokenCommand `cmd:"" help:"Make a bearer token and print it, once."`
 	} `cmd:"" help:"Tokens for identity providers and for the admin API."`
-	Recover  recoverCommand  `cmd:"" help:"Print a link by which one user comes in once, when their identity provider does not let them."`
+	Recover  recoverCommand  `cmd:"" help:"Print a link by which one user comes in once, when their identity provider does not let them, or an operator who lost password or factor comes back."`
 	Simulate simulateCommand `cmd:"" help:"Play an identity provider's provisioning against any SCIM server."`
 	Check    checkCommand    `cmd:"" help:"Check a server against its standard."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`

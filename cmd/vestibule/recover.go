@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -16,8 +17,17 @@ import (
 type recoverCommand struct {
 	config.Store
 	URL          string `name:"url" help:"The public base URL that the link begins with." env:"VESTIBULE_URL" default:"http://127.0.0.1:8080"`
-	Organization string `required:"" help:"Whose user." placeholder:"ID"`
-	User         string `required:"" help:"Who is shut out: an id, a userName or an address." placeholder:"U"`
+	Organization string `help:"Whose user." placeholder:"ID"`
+	User         string `help:"Who is shut out: an id, a userName or an address." placeholder:"U"`
+	Operator     string `help:"The address of an operator who lost password or second factor, instead." placeholder:"EMAIL"`
+}
+
+// Validate checks that exactly one person is named.
+func (c *recoverCommand) Validate() error {
+	if (c.Operator != "") == (c.Organization != "" || c.User != "") || c.Operator == "" && (c.Organization == "" || c.User == "") {
+		return errors.New("either --organization and --user, or --operator")
+	}
+	return nil
 }
 
 // Run makes a link by which somebody comes in once: the way back on the day the identity provider does not answer, or was set up
@@ -28,10 +38,13 @@ func (c *recoverCommand) Run(t terminal) error {
 		return err
 	}
 	defer db.Close()
-	org := id.Organization(c.Organization)
 	actor := audit.Actor{
 		Kind: audit.ActorOperator, ID: "cli", Name: "operator at the terminal", Door: audit.CLI, Request: string(id.New[id.Event]()),
 	}
+	if c.Operator != "" {
+		return c.operator(t, db, actor)
+	}
+	org := id.Organization(c.Organization)
 	var token string
 	var u *directory.User
 	err = db.Write(t, org, func(tx *store.Tx) error {
@@ -47,5 +60,23 @@ func (c *recoverCommand) Run(t terminal) error {
 	_, _ = fmt.Fprintf(t.err, "This link signs %s in to %s, once, until %s. It is in the audit log.\n",
 		u.Name(), org, mail.When(db.Now().Add(store.PersonalLinkLifetime)))
 	_, _ = fmt.Fprintln(t.out, strings.TrimSuffix(c.URL, "/")+store.PersonalPath(store.ToRecover, org, token))
+	return nil
+}
+
+// operator makes the link by which an operator chooses a new password. Nothing changes before it is used: who made it by mistake has
+// shut nobody out.
+func (c *recoverCommand) operator(t terminal, db *store.DB, actor audit.Actor) error {
+	var token string
+	var o store.Operator
+	err := db.System().Write(t, func(tx *store.SystemTx) (err error) {
+		token, o, err = tx.MakeOperatorRecovery(t, c.Operator, actor)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(t.err, "With this link %s chooses a new password, once, until %s; second factors and sessions of before end with it. It is in the audit log.\n",
+		o.Name, mail.When(db.Now().Add(store.OperatorRecoveryLifetime)))
+	_, _ = fmt.Fprintln(t.out, strings.TrimSuffix(c.URL, "/")+"/operator/recover#"+token)
 	return nil
 }

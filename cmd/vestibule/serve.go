@@ -47,7 +47,7 @@ func (c *serveCommand) Run(t terminal) error {
 	}
 	s, err := server.New(t, server.Options{
 		DB: db, Log: log, URL: url, AllowPrivateNetworks: bool(c.AllowPrivateNetworks), TrustedProxies: c.Proxies(), Version: version(),
-		Mail: c.Mail(url),
+		Mail: c.Mail(url), OperatorMFA: bool(c.OperatorMFA),
 	})
 	if err != nil {
 		return err

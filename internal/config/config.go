@@ -32,6 +32,7 @@ type Config struct {
 	AllowPrivateNetworks Switch   `help:"Let outgoing requests reach loopback and private addresses, and plain http to loopback: for tests and the demo." env:"VESTIBULE_ALLOW_PRIVATE_NETWORKS" default:"off"`
 	SMTPURL              string   `name:"smtp-url" help:"Where letters go: smtp://USER:PASSWORD@HOST:587 (STARTTLS), smtps://USER:PASSWORD@HOST:465, or mailbox, which keeps them for the operator to read. Default: the mailbox at a loopback URL, else nothing is sent." env:"VESTIBULE_SMTP_URL" placeholder:"URL"`
 	MailFrom             string   `help:"Whom letters come from, such as Northwind sign-in <id@northwind.example>." env:"VESTIBULE_MAIL_FROM" placeholder:"ADDRESS"`
+	OperatorMFA          Switch   `help:"Ask operators for a second factor; who has none sets one up at the next sign-in." env:"VESTIBULE_OPERATOR_MFA" default:"off"`
 	TrustedProxies       []string `help:"Networks whose X-Forwarded-For is believed, as 10.0.0.0/8; none by default." env:"VESTIBULE_TRUSTED_PROXIES" placeholder:"CIDR"`
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -42,10 +43,18 @@ type Console struct {
 	Provisioning Provisioning
 	// Metadata asks a SAML provider for its metadata out of turn.
 	Metadata AskMetadata
+	// OperatorMFA says that operators need a second factor.
+	OperatorMFA bool
+
+	passkeys *mfa.Passkeys // none at an address for which browsers know none
 }
 
 // Mount adds the console's routes.
 func (c *Console) Mount(r chi.Router) {
+	var err error
+	if c.passkeys, err = mfa.NewPasskeys(c.URL); err != nil {
+		panic("console: " + err.Error()) // the public URL was checked at the start
+	}
 	r.Handle(page.AssetsPath+"*", page.Assets())
 	r.Method(http.MethodPost, page.ReportPath, c.Reports)
 	r.Group(func(r chi.Router) {
@@ -57,6 +66,7 @@ func (c *Console) Mount(r chi.Router) {
 		r.Post("/operator/signin", c.show(c.operatorEnter))
 		r.Post("/operator/signout", c.show(c.operatorLeave))
 		r.Get("/operator/log", c.show(c.operatorLog))
+		c.mountOperatorFactors(r)
 		c.mountMailbox(r)
 		c.mountSetupGuide(r)
 		r.Route("/o/{organization}", c.organization)

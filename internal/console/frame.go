@@ -220,7 +220,7 @@ const flashCookie = "vestibule_done"
 // setFlash keeps one sentence for the next page. It is shown as text and means nothing.
 func (c *Console) setFlash(w http.ResponseWriter, sentence string) {
 	http.SetCookie(w, &http.Cookie{
-		Name: flashCookie, Value: url.QueryEscape(sentence), Path: "/o/", MaxAge: 60, HttpOnly: true,
+		Name: flashCookie, Value: url.QueryEscape(sentence), Path: "/", MaxAge: 60, HttpOnly: true,
 		Secure: c.cookies().Secure, SameSite: http.SameSiteLaxMode,
 	})
 }
@@ -232,7 +232,7 @@ func (c *Console) takeFlash(w http.ResponseWriter, r *http.Request) string {
 		return ""
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: flashCookie, Path: "/o/", MaxAge: -1, HttpOnly: true, Secure: c.cookies().Secure, SameSite: http.SameSiteLaxMode,
+		Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.cookies().Secure, SameSite: http.SameSiteLaxMode,
 	})
 	s, err := url.QueryUnescape(k.Value)
 	if err != nil {

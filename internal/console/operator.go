@@ -8,10 +8,10 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/password"
 	"github.com/vestibule-id/vestibule/internal/seal"
-	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -42,7 +42,7 @@ func (c *Console) operatorHash(r *http.Request) string {
 
 // operatorActor is the operator as the log names them.
 func operatorActor(o store.Operator, from audit.Actor) audit.Actor {
-	from.Kind, from.ID, from.Name = audit.ActorOperator, string(o.ID), o.Name
+	from.Kind, from.ID, from.Name, from.AMR = audit.ActorOperator, string(o.ID), o.Name, o.AMR
 	return from
 }
 
@@ -117,21 +117,22 @@ func (c *Console) claim(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	n := store.NewOperator{Email: f.Email, Name: f.Name, Password: hash}
-	var handle string
+	browser, cookie := c.cookies().EnsureBrowser(r)
+	var next operatorStep
 	err = c.DB.System().Write(ctx, func(tx *store.SystemTx) error {
 		o, err := tx.ClaimOperatorLink(ctx, f.Token, n, from)
 		if err != nil {
 			return err
 		}
-		handle, err = tx.StartOperatorSession(ctx, o, r.UserAgent(), from)
+		next, err = c.passOperator(ctx, tx, r, operatorPending{browser: browser, operator: o, proof: operatorProof{
+			Operator: o.ID, AMR: []string{mfa.Password}, Fresh: true, To: "/",
+		}})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, c.operatorCookieOf(handle, store.OperatorSessionLifetime))
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+	return c.onward(w, r, next, cookie)
 }
 
 // operatorForm is what the operator's sign-in page was filled in with.
@@ -139,7 +140,21 @@ type operatorForm struct {
 	Email, ReturnTo, Error string
 }
 
+// operatorSignIn asks for the password; of an operator who is signed in and is to show it anew, for a factor where they have one.
 func (c *Console) operatorSignIn(w http.ResponseWriter, r *http.Request) error {
+	o, err := c.operator(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	if to := r.URL.Query().Get("return_to"); o != nil && to != "" && r.Method == http.MethodGet {
+		next, cookie, err := c.proveOperator(r, *o, to, "", false)
+		if err != nil {
+			return err
+		}
+		if next.to != "" {
+			return c.onward(w, r, next, cookie)
+		}
+	}
 	return page.Render(w, r, http.StatusOK, operatorSignInPage(operatorForm{ReturnTo: r.URL.Query().Get("return_to")}))
 }
 
@@ -191,25 +206,20 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	var handle string
-	if err := c.DB.System().Write(ctx, func(tx *store.SystemTx) error {
+	browser, cookie := c.cookies().EnsureBrowser(r)
+	var next operatorStep
+	if err := c.DB.System().Write(ctx, func(tx *store.SystemTx) (err error) {
 		if renewed != "" {
 			tx.RenewOperatorHash(ctx, o.ID, hash, renewed)
 		}
-		// Who gives the password anew goes on in a session of its own: the handle from before opens nothing any more.
-		if before := c.operatorHash(r); before != "" {
-			if err := tx.EndOperatorSession(ctx, before, operatorActor(o, from)); err != nil {
-				return err
-			}
-		}
-		handle, err = tx.StartOperatorSession(ctx, o, r.UserAgent(), from)
+		next, err = c.passOperator(ctx, tx, r, operatorPending{browser: browser, operator: o, proof: operatorProof{
+			Operator: o.ID, AMR: []string{mfa.Password}, Fresh: true, Session: c.operatorHash(r), To: f.ReturnTo,
+		}})
 		return err
 	}); err != nil {
 		return err
 	}
-	http.SetCookie(w, c.operatorCookieOf(handle, store.OperatorSessionLifetime))
-	http.Redirect(w, r, session.OwnPath(f.ReturnTo), http.StatusSeeOther)
-	return nil
+	return c.onward(w, r, next, cookie)
 }
 
 func (c *Console) operatorLeave(w http.ResponseWriter, r *http.Request) error {

@@ -166,17 +166,25 @@ func (c *Console) proved(w http.ResponseWriter, r *http.Request) error {
 	return page.Render(w, r, http.StatusOK, provedPage())
 }
 
-// operatorAnew is the way for an operator to give their password once more.
+// operatorAnew is the way for an operator to show once more who they are: by a factor, or by the password where they have none.
 func operatorAnew(back string) string {
 	return "/operator/signin?" + url.Values{"return_to": {back}}.Encode()
 }
 
-// freshOperator reports whether the operator of this browser has given their password lately.
+// freshOperator reports whether the operator of this browser has shown lately who they are, with the second factor of whoever has one.
 func (c *Console) freshOperator(r *http.Request) (bool, error) {
 	hash, fresh := c.operatorHash(r), false
 	err := c.DB.System().Read(r.Context(), func(tx *store.SystemTx) error {
 		since, err := tx.OperatorSessionSince(r.Context(), hash)
-		fresh = err == nil && mfa.Fresh(since, tx.Now())
+		if err != nil || !mfa.Fresh(since, tx.Now()) {
+			return err
+		}
+		o, _, err := tx.OperatorSession(r.Context(), hash)
+		if err != nil {
+			return err
+		}
+		factors, err := tx.OperatorFactors(r.Context(), o.ID)
+		fresh = err == nil && (len(factors) == 0 || mfa.Two(o.AMR))
 		return err
 	})
 	if fault.KindOf(err) == fault.Unauthenticated {

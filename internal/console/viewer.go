@@ -14,6 +14,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -135,6 +136,9 @@ func (c *Console) operator(ctx context.Context, r *http.Request) (*store.Operato
 		return nil, nil
 	case err != nil:
 		return nil, err
+	}
+	if c.OperatorMFA && !mfa.Two(o.AMR) {
+		return nil, nil // begun before a second factor was demanded
 	}
 	if stale {
 		err = c.DB.System().Write(ctx, func(tx *store.SystemTx) error { return tx.TouchOperatorSession(ctx, hash) })

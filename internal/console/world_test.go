@@ -39,8 +39,8 @@ type house struct {
 	pushes *standIn
 }
 
-// open serves the console over an empty store.
-func open(t testing.TB, db *store.DB) *house {
+// open serves the console over a store.
+func open(t testing.TB, db *store.DB, more ...func(*console.Console)) *house {
 	t.Helper()
 	r := chi.NewRouter()
 	server := httptest.NewServer(r)
@@ -51,6 +51,9 @@ func open(t testing.TB, db *store.DB) *house {
 		Provisioning: pushes,
 		DB:           db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), URL: server.URL, Reports: &page.Reports{},
 		From: func(*http.Request) (string, string) { return "192.0.2.7", "request-1" },
+	}
+	for _, set := range more {
+		set(c)
 	}
 	c.Mount(r)
 	return &house{

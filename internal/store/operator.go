@@ -20,6 +20,8 @@ type Operator struct {
 	Name      string
 	Created   time.Time
 	LastLogin time.Time
+	// AMR is what was shown for the session that somebody acts in, as the methods of RFC 8176.
+	AMR []string
 }
 
 // NewOperator is what somebody who holds a one-time link says about themselves. Password is a PHC string: hashing is slow
@@ -148,14 +150,14 @@ func (tx *SystemTx) RenewOperatorHash(_ context.Context, o id.Operator, was, now
 			and password = $3`, now, o, was)
 }
 
-// StartOperatorSession begins a session of an operator and gives the handle for the cookie.
+// StartOperatorSession begins a session of an operator, in which AMR was shown, and gives the handle for the cookie.
 func (tx *SystemTx) StartOperatorSession(ctx context.Context, o Operator, userAgent string, from audit.Actor) (handle string, err error) {
 	handle = seal.Handle()
 	if _, err := tx.exec(ctx, `
-		insert into operator_sessions (hash, operator_id, created, last_seen, expires, ip, user_agent)
-		values ($1, $2, $3, $3, $4, $5, $6)`,
+		insert into operator_sessions (hash, operator_id, created, last_seen, expires, ip, user_agent, amr)
+		values ($1, $2, $3, $3, $4, $5, $6, $7)`,
 		seal.Fingerprint(handle), o.ID, micros(tx.now), micros(tx.now.Add(OperatorSessionLifetime)), from.IP,
-		clipped(userAgent, 400)); err != nil {
+		clipped(userAgent, 400), strings.Join(o.AMR, " ")); err != nil {
 		return "", err
 	}
 	if _, err := tx.exec(ctx, `
@@ -169,9 +171,10 @@ func (tx *SystemTx) StartOperatorSession(ctx context.Context, o Operator, userAg
 		where expires < $1`, micros(tx.now)); err != nil {
 		return "", err
 	}
-	from.Kind, from.ID, from.Name = audit.ActorOperator, string(o.ID), o.Name
+	from.Kind, from.ID, from.Name, from.AMR = audit.ActorOperator, string(o.ID), o.Name, o.AMR
 	tx.Record(ctx, audit.Event{
 		Actor: from, Action: "session.started", TargetKind: "operator", TargetID: string(o.ID), TargetName: o.Name,
+		After: auditJSON(map[string][]string{"amr": o.AMR}),
 	})
 	return handle, nil
 }
@@ -180,15 +183,17 @@ func (tx *SystemTx) StartOperatorSession(ctx context.Context, o Operator, userAg
 // enough ago to be written down (TouchOperatorSession). A fault of kind Unauthenticated where there is none.
 func (tx *SystemTx) OperatorSession(ctx context.Context, hash string) (o Operator, stale bool, err error) {
 	var seen time.Time
+	var amr string
 	err = tx.queryRow(ctx, `
-		select o.id, o.email, o.name, o.created, o.last_login, s.last_seen
+		select o.id, o.email, o.name, o.created, o.last_login, s.last_seen, s.amr
 		from operator_sessions s
 		join operators o on o.id = s.operator_id
 		where s.hash = $1
 			and s.expires > $2
 			and s.last_seen > $3`,
 		hash, micros(tx.now), micros(tx.now.Add(-OperatorSessionIdle))).
-		Scan(&o.ID, &o.Email, &o.Name, at(&o.Created), at(&o.LastLogin), at(&seen))
+		Scan(&o.ID, &o.Email, &o.Name, at(&o.Created), at(&o.LastLogin), at(&seen), orEmpty(&amr))
+	o.AMR = methodsOf(amr)
 	if errors.Is(err, errNoRows) {
 		return Operator{}, false, fault.New(fault.Unauthenticated, "Your session is over.")
 	}
