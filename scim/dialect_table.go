@@ -16,6 +16,9 @@ const (
 	// SubAfterFilter accepts emails[type eq "work"].value eq "x" in a filter, which is outside the
 	// grammar of RFC 7644 section 3.4.2.2, as emails[type eq "work" and value eq "x"].
 	SubAfterFilter Deviation = "sub-attribute-after-filter"
+	// TwiceEncoded takes a text in an eq whose percent-encoding was itself encoded, such as ann%40x.org, for what it says as it
+	// stands and for what it says decoded.
+	TwiceEncoded Deviation = "twice-encoded"
 	// LooseComplex accepts a bare string for a complex attribute with a "value", a list of one for a
 	// single value, and one value for a list.
 	LooseComplex Deviation = "loose-complex"
@@ -24,6 +27,10 @@ const (
 	EmptyClears Deviation = "empty-string-clears"
 	// LegacySchemas drops the URIs of schemas that came before the standard or beside it.
 	LegacySchemas Deviation = "legacy-schemas"
+	// UnknownSchemas passes over URNs in the list of schemas that are neither the standard's nor the directory's. What stands
+	// under them is unknown too, and IgnoreUnknown decides about it. RFC 7643 section 3 makes the list one of schemas that are
+	// known.
+	UnknownSchemas Deviation = "unknown-schemas"
 	// NoSchemas assumes the core schema where a resource or a message lists none.
 	NoSchemas Deviation = "no-schemas"
 	// KeepMembers keeps a group's members when a PUT leaves them out. RFC 7644 section 3.5.1 lets a
@@ -59,6 +66,7 @@ var (
 		{CreateOnMiss, `Microsoft Learn, "Develop a SCIM endpoint": add of emails[type eq "work"].value to a user without one; replace when it believes that one is there`},
 		{RemoveByValue, `Microsoft Learn, "SCIM 2.0 protocol compliance of the provisioning service": remove members with value [{"value": id}]`},
 		{SubAfterFilter, `Microsoft Learn, "Develop a SCIM endpoint": matching by emails[type eq "work"].value`},
+		{TwiceEncoded, `ssoready/ssoready, its SCIM handlers: the validator sends the value of a filter encoded twice`},
 		{LooseComplex, `AzureAD/SCIMReferenceCode and its successors: the manager as a bare string, or a list of one`},
 		{EmptyClears, `Microsoft SCIM Validator: the manager removed by a replace with ""`},
 		{LegacySchemas, `Microsoft Learn, "Develop a SCIM endpoint": POST /Groups names http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group`},
@@ -83,6 +91,7 @@ var (
 	OneLogin = &Dialect{Name: "onelogin", Allowances: []Allowance{
 		{NoSchemas, `assumed: a template may leave schemas out`},
 		{LegacySchemas, `assumed: a template made for SCIM 1.0 names its schemas`},
+		{UnknownSchemas, `assumed: a template may name a schema of its own`},
 		{EmptyClears, `assumed: a macro without a value gives ""`},
 		{BooleanStrings, `assumed: a macro in quotation marks gives a string`},
 		{LooseComplex, `assumed: a template may write one value where a list is due`},

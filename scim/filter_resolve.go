@@ -2,6 +2,7 @@ package scim
 
 import (
 	"math"
+	"net/url"
 	"strings"
 
 	ast "github.com/scim2/filter-parser/v2"
@@ -278,7 +279,12 @@ func (r *resolver) typed(p Path, op Op, v any) (Expr, *Error) {
 			return nil, err
 		}
 	}
-	return compareText(p, op, foldText(r.rt, leaf, s)), nil
+	e := compareText(p, op, foldText(r.rt, leaf, s))
+	if once, err := url.PathUnescape(s); op == Eq && err == nil && once != s && r.dialect.Allows(TwiceEncoded) {
+		r.repairs[TwiceEncoded]++
+		return or(e, compareText(p, op, foldText(r.rt, leaf, once))), nil
+	}
+	return e, nil
 }
 
 // compareText keeps empty strings and NUL away from the back ends: a Folded resource holds neither,

@@ -290,6 +290,9 @@ func (w *writer) schemas(raw Attributes) *Error {
 		if sameName(urn, EnterpriseURN) && w.forgive(IgnoreUnknown) {
 			continue
 		}
+		if !strings.HasPrefix(lower(urn), "urn:ietf:params:scim:") && !legacy(urn) && w.forgive(UnknownSchemas) {
+			continue
+		}
 		if !legacy(urn) || !w.forgive(LegacySchemas) {
 			return badRequest(InvalidSyntax, "%q is not a schema of %s.", clip(urn), w.rt.Name)
 		}

@@ -210,6 +210,8 @@ var RepairWords = map[scim.Deviation]string{
 	scim.LooseComplex:       "one value came where a list is due, or the other way round",
 	scim.EmptyClears:        "an empty text was read as no value",
 	scim.LegacySchemas:      "an old schema was named, and ignored",
+	scim.UnknownSchemas:     "a schema that is not known here was named, and ignored",
+	scim.TwiceEncoded:       "a value to look for came encoded twice, and was decoded",
 	scim.NoSchemas:          "no schema was named, and the usual one was assumed",
 	scim.KeepMembers:        "members were left out, and kept",
 	scim.SameID:             "the resource's own id was repeated, and ignored",

@@ -346,8 +346,12 @@ var assertionsDelete = map[string]asserted{
 		that(t, len(g.values("members")) == 0 && g.meta("version") != version, g)
 		that(t, c.get(report).body[entURN] == nil, c.get(report))
 		same(t, c.list("/Groups", `members.value eq "`+ann+`"`), []string{})
+		c.ops(group, op("add", "members", `[{"value":"`+last(report)+`"}]`))
+		same(t, c.get(report).values("groups"), []string{last(group)})
 		c.do(204, "DELETE", group, "")
 		c.refused(404, "", "GET", group, "")
+		that(t, c.get(report).body["groups"] == nil, c.get(report))
+		c.finds(`groups.value eq "` + last(group) + `"`)
 	},
 	"D-03": func(t *testing.T, c caller) {
 		a := c.get(c.who("a"))
