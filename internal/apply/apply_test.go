@@ -371,3 +371,15 @@ func TestRun_AllProblemsAtOnce(t *testing.T) {
 		t.Fatalf("got %v, want four problems", err)
 	}
 }
+
+// The file that the console gives to begin from is one that can be applied as it stands, and leads to an owner.
+func TestRun_TakesTheFileToStartFrom(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		path := filepath.Join("..", "console", "starter.yaml")
+		mustRun(t, db, apply.Options{}, getenv(), path)
+		if out := mustRun(t, db, apply.Options{}, getenv(), path); !strings.Contains(out, "nothing to change") {
+			t.Errorf("got %q at the second time, want nothing to change", out)
+		}
+	})
+}

@@ -122,7 +122,7 @@ func holderMatters(v *visit, tx *store.Tx) ([]matter, error) {
 					holders[0].User.Name, name, name), v.at("users/" + string(holders[0].User.ID)), "Open " + holders[0].User.Name,
 			})
 		case len(holders) == 0 && !flagged:
-			out = append(out, matter{"warn", "Nobody active is " + name + " of " + v.organization.Name + ".", v.at("users"), "See users"})
+			out = append(out, matter{"warn", "Nobody active is " + name + " of " + v.organization.Name + ".", v.at("invitations/new"), "Invite somebody"})
 		}
 	}
 	return out, nil

@@ -167,6 +167,7 @@ type inviteForm struct {
 	Mode        mail.Mode
 	Days        int
 	Free        string // what is said of seats
+	Again       bool   // worked out anew while somebody fills it in: the focus stays where it is
 }
 
 type letterPick struct {
@@ -265,6 +266,7 @@ func (c *Console) reinviteDialog(w http.ResponseWriter, r *http.Request) error {
 		if f, err = c.invitee(v, r.PostForm, false); err != nil {
 			return err
 		}
+		f.Again = true
 		return c.seatsSaid(v, tx, &f)
 	})
 	if err != nil {
