@@ -66,6 +66,7 @@ func (c *Console) Mount(r chi.Router) {
 		r.Post("/operator/signin", c.show(c.operatorEnter))
 		r.Post("/operator/signout", c.show(c.operatorLeave))
 		r.Get("/operator/log", c.show(c.operatorLog))
+		r.Get("/operator/starter", c.show(c.starterFile))
 		c.mountOperatorFactors(r)
 		c.mountMailbox(r)
 		c.mountSetupGuide(r)
