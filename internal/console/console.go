@@ -118,6 +118,7 @@ func (c *Console) organization(r chi.Router) {
 	c.mountConnections(r)
 	c.mountSAML(r)
 	c.mountSetupLinks(r)
+	c.mountProviders(r)
 	r.Get("/applications", c.view("applications", "Applications", c.applications))
 	r.Get("/conflicts", c.view("conflicts", "Conflicts", c.conflictList))
 	r.Post("/conflicts/{conflict}", c.change(c.decide))

@@ -97,6 +97,7 @@ func (f *frame) navigation() []block {
 			link{"connections", "connections", "Connections", "link", 0},
 			link{"domains", "domains", "Domains", "globe", 0},
 			link{"rules", "rules", "Sign-in rules", "key", 0},
+			link{"providers", "providers", "Service providers", "swap", 0},
 			link{"applications", "applications", "Applications", "grid", 0},
 			link{"webhooks", "webhooks", "Webhooks", "arrow", 0})
 	}

@@ -55,6 +55,8 @@ var sensitive = []door{
 	{get, "/webhooks/new", nil},
 	{post, "/webhooks", nil},
 	{both, "/webhooks/{webhook}/delete", nil},
+	{both, "/providers/offer", nil},
+	{both, "/providers/{provider}/{act:terms|give|cut}", nil},
 	{both, "/users/{user}/do/{act:custom|defaults|delete|keep|reactivate|reset-factors|restore}", nil},
 	{post, "/users/{user}/carry", nil},
 	{post, "/conflicts/{conflict}", nil},   // "the same person" hands an account over
