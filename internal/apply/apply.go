@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -30,7 +31,7 @@ import (
 
 // Options say how to apply.
 type Options struct {
-	DryRun bool // compare only
+	DryRun bool // do everything, and keep nothing of it
 	Prune  bool // remove what the files no longer declare
 }
 
@@ -39,9 +40,12 @@ type Options struct {
 func (d *Declaration) Run(ctx context.Context, db *store.DB, o Options) (*Plan, error) {
 	// Compared first without a write transaction: applying twice must cost a node nothing.
 	plan, err := d.compare(ctx, db, o)
-	if err != nil || o.DryRun || plan.Empty() {
+	if err != nil || plan.Empty() {
 		return plan, err
 	}
+	// A dry run is the run itself, undone: what would be refused over what the store holds (an extension that records have data
+	// of, the last holder of a role) is refused here in the same words.
+	undone := errors.New("a dry run keeps nothing")
 	err = db.System().Write(ctx, func(tx *store.SystemTx) error {
 		tx.LockDeclared(ctx)
 		current, err := tx.Declared(ctx)
@@ -54,8 +58,14 @@ func (d *Declaration) Run(ctx context.Context, db *store.DB, o Options) (*Plan, 
 		if plan.Waits, err = waiting(ctx, tx, &d.want); err != nil {
 			return err
 		}
-		return d.write(ctx, tx, plan)
+		if err := d.write(ctx, tx, plan); err != nil || !o.DryRun {
+			return err
+		}
+		return undone
 	})
+	if errors.Is(err, undone) {
+		err = nil
+	}
 	return plan, err
 }
 

@@ -69,6 +69,51 @@ func TestRun_ExtensionsOfADirectory(t *testing.T) {
 	})
 }
 
+// A dry run foretells what the run would be refused over: what the records hold. It keeps nothing.
+func TestRun_ADryRunForetellsARefusalOverWhatIsStored(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		name := withSettings(t, "        extensions: [{file: badge.json}]\n")
+		beside(t, name, "badge.json", badgeSchema)
+		mustRun(t, db, apply.Options{}, getenv(), name)
+		declared, _ := state(t, db)
+		settled := declared.Directories[1]
+		err := db.Write(ctx, settled.Organization, func(tx *store.Tx) error {
+			d, err := tx.Directory(ctx, settled.ID)
+			if err != nil {
+				return err
+			}
+			types, err := d.Types()
+			if err != nil {
+				return err
+			}
+			_, refusal, err := tx.Push(store.Pusher{Directory: *d, Dialect: scim.RFC, User: types.User, Group: types.Group}).CreateUser(ctx, scim.Result{Attributes: scim.Attributes{
+				"schemas": []any{scim.UserURN, "urn:example:badge:1.0:User"}, "userName": "ann", "active": true, "urn:example:badge:1.0:User": map[string]any{"number": "1"},
+			}}, scim.Want{})
+			return errors.Join(refusal, err)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, versions := state(t, db)
+		_, told := run(db, apply.Options{DryRun: true}, getenv(), contract)
+		_, refused := run(db, apply.Options{}, getenv(), contract)
+		if told == nil || refused == nil || told.Error() != refused.Error() || !strings.Contains(told.Error(), "of its records 1 hold urn:example:badge:1.0:User") {
+			t.Errorf("foretold: %v; refused: %v", told, refused)
+		}
+		// What is not refused is told, and not done.
+		beside(t, name, "badge.json", strings.Replace(badgeSchema, "}]}", `},{"name":"floor","type":"integer"}]}`, 1))
+		if out := mustRun(t, db, apply.Options{DryRun: true}, getenv(), name); !strings.Contains(out, "extensions: ") {
+			t.Errorf("a change is not told: %s", out)
+		}
+		after, now := state(t, db)
+		if diff := cmp.Diff(before, after); diff != "" || cmp.Diff(versions, now) != "" {
+			t.Errorf("a dry run changed something: %s", diff)
+		}
+	})
+}
+
 func TestRead_WrongExtensionsAreRefused(t *testing.T) {
 	t.Parallel()
 	attribute := func(s string) string { return `{"id":"urn:example:badge:1.0:User","attributes":[` + s + `]}` }
