@@ -223,6 +223,46 @@ describe("signing in without a provider", { timeout: 300_000 }, () => {
     await gus.close();
   });
 
+  for (const script of [true, false])
+    test(`my account leads to everything of one's own${script ? "" : ", without script"}`, async () => {
+      const gus = await person(browser, script ? {} : { javaScriptEnabled: false, colorScheme: "dark", viewport: { width: 390, height: 844 } });
+      const { page } = gus;
+      const view = async (name) => {
+        if (!script) return page.screenshot({ path: path.join(out, `local-no-script-${name}.png`), fullPage: true });
+        for (const [look, scheme, width] of [["light", "light", 1280], ["phone-dark", "dark", 390]]) {
+          await page.emulateMedia({ colorScheme: scheme });
+          await page.setViewportSize({ width, height: 900 });
+          await seen(gus, `${look}-${name}`);
+        }
+      };
+      const home = `${here.url}/o/northwind/me/security`;
+      await toPassword(page);
+      await signIn(page, first);
+      await page.waitForURL(/\/o\/northwind\/me/);
+      await page.goto(home);
+      await view("account");
+      for (const [link, heading] of [
+        ["Change given name", "Your name"], ["Change email", "Address"], ["Choose another password", "Password"], ["Add a passkey", "Add a passkey"],
+        ["Add an authenticator app", "Add an authenticator app"], ["Make recovery codes", "Recovery codes"], ["What you may do here, and why", "My access"],
+        ["Which letters you get", "Letters to me"],
+      ]) {
+        await page.goto(home);
+        await page.getByRole("main").getByRole("link", { name: link, exact: true }).click();
+        await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+      }
+      // The session's end asks by a form, which needs no script either.
+      await page.goto(home);
+      await page.getByRole("main").getByRole("link", { name: "Change name", exact: true }).click();
+      await page.getByLabel("Name", { exact: true }).fill(script ? "Gus Guest" : "August Guest");
+      await page.getByLabel("Given name").fill("August");
+      await view("name");
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByText("Your name is kept.").waitFor();
+      await page.getByRole("cell", { name: script ? "Gus Guest" : "August Guest", exact: true }).waitFor();
+      assert.deepEqual(gus.violations, []);
+      await gus.close();
+    });
+
   test("both ways become one when the account's holder shows the other one", async () => {
     here.upstream.people.gus = { email: "gus@northwind.example", email_verified: true, name: "Gus Guest", oid: "oid-gus" };
     const gus = await person(browser);

@@ -10,11 +10,13 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mail"
 	"github.com/vestibule-id/vestibule/internal/mfa"
+	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -30,6 +32,8 @@ func (c *Console) mountAccount(r chi.Router) {
 		c.view("account", "My account", func(v *visit, tx *store.Tx) (templ.Component, error) { return c.account(v, tx, elsewhere) })(w, r)
 		return nil
 	}))
+	r.Get("/me/profile", c.view("account", "Your name", c.ownProfile))
+	r.Post("/me/profile", c.show(c.keepProfile))
 	r.Post("/me/factors/{factor}/rename", c.change(c.renameFactor))
 	r.Post("/me/factors/{factor}/prefer", c.change(c.preferFactor))
 	r.Get("/me/factors/{factor}/remove", c.view("account", "Remove", c.confirmFactor))
@@ -74,9 +78,10 @@ func (v *visit) fresh(tx *store.Tx) error {
 	return signIn{proveAnew(tx.Organization, back, ""), proveAnew(tx.Organization, done, "")}
 }
 
-// owned is a field of the profile with who says it.
+// owned is a field of the profile with who says it, and where the person changes it if that is theirs to do.
 type owned struct {
 	Name, Value, By string
+	Change          templ.SafeURL
 }
 
 // factorLine is one of a person's factors.
@@ -110,6 +115,8 @@ type account struct {
 	Add           []addable
 	Password      when
 	HasPassword   bool
+	MayPassword   bool // the person may have one here
+	BreakGlass    bool // named as a break-glass exception
 	Sessions      []sessionLine
 	Organizations []membership
 }
@@ -171,6 +178,16 @@ func (c *Console) account(v *visit, tx *store.Tx, elsewhere []membership) (templ
 		return nil, err
 	}
 	a.HasPassword, a.Password = hash != "", v.when(changed, "")
+	facts, _, err := tx.LocalFacts(v.ctx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.MayPassword = connection.Local(connection.Password, facts) == ""
+	if exception, err := tx.SSOExceptionOf(v.ctx, u.Email); err != nil {
+		return nil, err
+	} else if exception != nil {
+		a.BreakGlass = exception.Kind == store.BreakGlass
+	}
 	if a.Sessions, err = sessionLines(v, tx, u.ID); err != nil {
 		return nil, err
 	}
@@ -211,7 +228,7 @@ func (c *Console) memberships(r *http.Request) ([]membership, error) {
 
 // profileOf says of each field who it comes from, so that nobody looks in the wrong place for how to change it.
 func profileOf(v *visit, tx *store.Tx, u *directory.User) ([]owned, error) {
-	by := "You, or an administrator"
+	const mine = "You, or an administrator"
 	var names []string
 	for _, s := range u.Sources {
 		if s.Directory == "" {
@@ -225,20 +242,97 @@ func profileOf(v *visit, tx *store.Tx, u *directory.User) ([]owned, error) {
 		}
 		names = append(names, name)
 	}
-	switch {
-	case len(names) > 0:
-		by = "The directory " + strings.Join(names, " and ")
-	case v.viewer.session.Connection != "":
+	by := "Your organization's identity provider: it is changed there"
+	if len(names) > 0 {
+		by = "The directory " + strings.Join(names, " and ") + ": it is changed there"
+	} else if v.viewer.session.Connection != "" {
 		way, err := tx.SignInConnection(v.ctx, v.viewer.session.Connection)
 		if err == nil {
-			by = "Your sign-in through " + way.Name
+			by = "Your sign-in through " + way.Name + ": it is changed there"
 		} else if fault.KindOf(err) != fault.NotFound {
 			return nil, err
 		}
 	}
+	named, address := owned{By: by}, owned{By: by}
+	keeps, err := tx.KeepsNames(v.ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	if keeps {
+		named = owned{By: mine, Change: v.at("me/profile")}
+	}
+	facts, _, err := tx.LocalFacts(v.ctx, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !facts.Upstream {
+		address = owned{By: mine, Change: v.at("me/email")}
+	}
+	field := func(name, value string, of owned) owned {
+		of.Name, of.Value = name, either(value, "None")
+		return of
+	}
+	userName := field("User name", u.UserName, address)
+	userName.Change = "" // it follows the address where it is one
 	return []owned{
-		{"Name", u.Name(), by}, {"Email", either(u.Email, "None"), by}, {"User name", u.UserName, by},
+		field("Name", u.DisplayName, named), field("Given name", u.GivenName, named), field("Family name", u.FamilyName, named),
+		field("Email", u.Email, address), userName,
 	}, nil
+}
+
+// ownProfile is the form with which a person says what they are called.
+type ownProfile struct {
+	*frame
+	Names store.Names
+	Wrong map[string]string
+}
+
+func (c *Console) ownProfile(v *visit, tx *store.Tx) (templ.Component, error) {
+	o, err := own(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	keeps, err := tx.KeepsNames(v.ctx, o.User)
+	if err == nil && !keeps {
+		err = fault.New(fault.Forbidden, "Your name comes from your organization's directory or identity provider. It is changed there.").
+			WithCode("profile-elsewhere")
+	}
+	return ownProfilePage(ownProfile{frame: v.frame, Names: store.Names{Display: o.User.DisplayName, Given: o.User.GivenName, Family: o.User.FamilyName}}), err
+}
+
+// keepProfile shows the form again, with what was typed, where something of it cannot be kept.
+func (c *Console) keepProfile(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
+	}
+	v, err := c.visit(w, r, "account", "Your name")
+	if err != nil {
+		return redirected(w, r, err)
+	}
+	n := store.Names{Display: v.form("name"), Given: v.form("given"), Family: v.form("family")}
+	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) error {
+		if err := v.fill(tx); err != nil {
+			return err
+		}
+		o, err := own(v, tx)
+		if err != nil {
+			return err
+		}
+		return tx.ChangeNames(v.ctx, v.viewer.actor, o.User.ID, n)
+	})
+	if f := fault.As(err); f != nil && f.Kind == fault.Invalid && len(f.Fields) > 0 {
+		wrong := map[string]string{}
+		for _, field := range f.Fields {
+			wrong[field.Path] = field.Message
+		}
+		return page.Render(w, r, http.StatusUnprocessableEntity, ownProfilePage(ownProfile{v.frame, n, wrong}))
+	}
+	if err != nil {
+		return c.refusedChange(v, err)
+	}
+	c.setFlash(w, "Your name is kept.")
+	http.Redirect(w, r, string(v.at("me/security")), http.StatusSeeOther)
+	return nil
 }
 
 // ownFactor finds the factor that a request names.

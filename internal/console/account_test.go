@@ -159,3 +159,22 @@ func TestUser_FactorsAreResetByWhoCouldGiveWhatThePersonHolds(t *testing.T) {
 		}))
 	})
 }
+
+// Names that a provider or a directory says are changed there, and the page says so.
+func TestAccount_ANameFromElsewhereIsChangedThere(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		b := h.as("northwind", "Dana Dubois")
+		page := b.page("/o/northwind/me/security")
+		if !strings.Contains(page.text("main"), "it is changed there") || page.Find("a[href='/o/northwind/me/profile'], a[href='/o/northwind/me/email']").Length() != 0 {
+			t.Errorf("who keeps it: %s", page.text("main"))
+		}
+		for _, got := range []answer{b.get("/o/northwind/me/profile"), b.post("/o/northwind/me/profile", "name", "Dee")} {
+			if got.status != http.StatusForbidden || !strings.Contains(got.text("main"), "It is changed there") {
+				t.Errorf("a name of the provider: %d %s", got.status, got.text("main"))
+			}
+		}
+	})
+}
