@@ -45,7 +45,7 @@ func (v *vestibule) sqlOf(ctx context.Context, statement string) ([]string, erro
 		}
 		return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(v.dir, "vestibule.db")+"?_pragma=busy_timeout(60000)&_pragma=synchronous(NORMAL)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(v.dir, "vestibule.db")+"?_pragma=busy_timeout(60000)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +107,10 @@ func (v *vestibule) load(ctx context.Context, n int) error {
 				return fmt.Errorf("load %s: %w", table, err)
 			}
 		}
+	}
+	// The ids that came so late lie below what the packs reach, and nobody has noted them: the index begins anew.
+	if _, err := v.sqlOf(ctx, "delete from name_indexes"); err != nil {
+		return err
 	}
 	for i := from; i <= to; i++ {
 		user := loadedID(i)

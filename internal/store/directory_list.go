@@ -216,7 +216,10 @@ func (p *Push) page(ctx context.Context, f *filterSQL, page *scim.Page, q scim.Q
 const (
 	// exactTotal is up to where every total is counted.
 	exactTotal = 10_000
+	// A total serves for a second, and where counting takes longer than a twentieth of that, for twenty times as long as it
+	// took: who walks through a million must not have them counted over and over.
 	totalAge   = time.Second
+	totalShare = 20
 	maxTotals  = 1000
 )
 
@@ -226,24 +229,25 @@ type totals struct {
 }
 
 type countedTotal struct {
-	n  int
-	at time.Time
+	n   int
+	at  time.Time
+	age time.Duration
 }
 
 func (t *totals) get(key string, now time.Time) (int, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c, ok := t.known[key]
-	return c.n, ok && now.Sub(c.at) < totalAge && !now.Before(c.at)
+	return c.n, ok && now.Sub(c.at) < c.age && !now.Before(c.at)
 }
 
-func (t *totals) put(key string, n int, now time.Time) {
+func (t *totals) put(key string, n int, now time.Time, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil || len(t.known) >= maxTotals {
 		t.known = map[string]countedTotal{}
 	}
-	t.known[key] = countedTotal{n, now}
+	t.known[key] = countedTotal{n, now, max(totalAge, totalShare*took)}
 }
 
 // total counts what a list has.
@@ -252,13 +256,14 @@ func (p *Push) total(ctx context.Context, from string, args []any) (int, error) 
 	if n, ok := p.tx.db.totals.get(key, p.tx.db.now()); ok {
 		return n, nil
 	}
+	began := time.Now()
 	var n int
 	if err := p.tx.queryRow(ctx, `
 			select count(*)`+from, args...).Scan(orZero(&n)); err != nil {
 		return 0, fmt.Errorf("count: %w", err)
 	}
 	if n > exactTotal {
-		p.tx.db.totals.put(key, n, p.tx.db.now())
+		p.tx.db.totals.put(key, n, p.tx.db.now(), time.Since(began))
 	}
 	return n, nil
 }
@@ -266,6 +271,9 @@ func (p *Push) total(ctx context.Context, from string, args []any) (int, error) 
 // totalBehind counts what a list has for who walks through it: the resources before the place and all behind it. As far as
 // there are many behind, the list's own total says it.
 func (p *Push) totalBehind(ctx context.Context, from string, args []any, behind string, behindArgs []any, before int) (int, error) {
+	if all, ok := p.tx.db.totals.get(fmt.Sprintf("%s %q", from, args), p.tx.db.now()); ok && all-before > exactTotal {
+		return all, nil
+	}
 	var n int
 	if err := p.tx.queryRow(ctx, `
 		select count(*)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -358,13 +359,14 @@ func (ids found) list(ctx context.Context, p *Push, f *filterSQL, q scim.Query, 
 	if len(rest) > exactTotal {
 		all = ids
 	}
+	began := time.Now()
 	n, err := count(all)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case n > exactTotal:
-		p.tx.db.totals.put(key, n, p.tx.db.now())
+		p.tx.db.totals.put(key, n, p.tx.db.now(), time.Since(began))
 		page.Total = max(n, known)
 	case len(all) < len(ids):
 		page.Total = q.Before + n
