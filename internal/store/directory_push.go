@@ -67,7 +67,9 @@ func readReferences(raw json.RawMessage) ([]scim.Reference, error) {
 // groupsOf is a scalar subquery of the groups of this directory that a user is in: member and directory are placeholders.
 // A set of pairs ends by itself where groups contain each other. The cross joins keep SQLite to the order in which they are
 // written: without statistics it would read all memberships of the organization for each step.
-func (p *Push) groupsOf(member, dir string) string {
+func (p *Push) groupsOf(member, dir string) string { return p.tx.d.groupsOf(member, dir) }
+
+func (d dialect) groupsOf(member, dir string) string {
 	return `(
 			with recursive up (group_id, direct) as (
 				select m.group_id, 1
@@ -82,7 +84,7 @@ func (p *Push) groupsOf(member, dir string) string {
 				where m.organization = $1
 					and m.member_id = up.group_id
 			)
-			select ` + p.tx.d.jsonRows(`s.id, s.display_name, case when s.direct = 1 then 'direct' else 'indirect' end`) + `
+			select ` + d.jsonRows(`s.id, s.display_name, case when s.direct = 1 then 'direct' else 'indirect' end`) + `
 			from (
 				select g.id, g.display_name, max(up.direct) as direct
 				from up
