@@ -262,7 +262,8 @@ func validateMatch(c *Connection, directory *Directory, f *fault.Fault) {
 // is empty for what is no domain.
 func Domain(s string) string {
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.TrimSpace(s), "."))
-	if err != nil || ascii == "" || strings.ContainsAny(ascii, "@/:[] ") || !strings.Contains(ascii, ".") {
+	if err != nil || ascii == "" || strings.ContainsAny(ascii, "@/:[] ") || !strings.Contains(ascii, ".") ||
+		ascii[0] == '.' || strings.Contains(ascii, "..") {
 		return ""
 	}
 	return strings.ToLower(ascii)

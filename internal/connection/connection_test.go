@@ -100,8 +100,24 @@ func TestDomainOf(t *testing.T) {
 		"ann@northwind.example\r\nBcc: x@y.example": "",
 		"ann@localhost":                             "",
 		"@northwind.example":                        "",
-		"ann":                                       "",
-		"":                                          "",
+		// Other spellings of one domain are it, and what only looks like it is not.
+		"ann@northwind.example.":                "northwind.example",
+		"ann@XN--BCHER-KVA.Example":             "xn--bcher-kva.example",
+		"ann@northwind\u3002example":            "northwind.example",
+		"ann@ｎｏｒｔｈｗｉｎｄ.example":                 "northwind.example",
+		"ann@north\u00adwind.example":           "northwind.example",
+		"ann@n\u043erthwind.example":            "xn--nrthwind-nbh.example",
+		"ann@northwind.example\u200b.evil":      "northwind.example.evil",
+		"ann@northwind.exam\u2044ple":           "northwind.xn--example-4d7c",
+		"ann@xn--\u00fc.example":                "",
+		"ann+evil.example@northwind.example":    "northwind.example",
+		"ann%evil.example@northwind.example":    "northwind.example",
+		"ann@.example":                          "",
+		"ann@northwind..example":                "",
+		`"ann"@northwind.example`:               "",
+		`ann(evil@x.example)@northwind.example`: "",
+		"ann":                                   "",
+		"":                                      "",
 	} {
 		if got := connection.DomainOf(address); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)
