@@ -147,8 +147,11 @@ func (m when) exact() string   { return m.at.UTC().Format("2 January 2006, 15:04
 func (m when) words() string {
 	d := m.now.Sub(m.at)
 	past := d >= 0
+	// What is over is as old as the units that are full; what is ahead is rounded, or a term of 14 days would begin at 13.
+	full := func(unit time.Duration) int { return int(d / unit) }
 	if !past {
 		d = -d
+		full = func(unit time.Duration) int { return int((d + unit/2) / unit) }
 	}
 	var n int
 	var unit string
@@ -156,11 +159,11 @@ func (m when) words() string {
 	case d < time.Minute && past:
 		return "just now"
 	case d < time.Hour:
-		n, unit = max(1, int(d/time.Minute)), "minute"
+		n, unit = max(1, full(time.Minute)), "minute"
 	case d < 24*time.Hour:
-		n, unit = int(d/time.Hour), "hour"
+		n, unit = full(time.Hour), "hour"
 	case d < 14*24*time.Hour:
-		n, unit = int(d/(24*time.Hour)), "day"
+		n, unit = full(24*time.Hour), "day"
 	default:
 		return m.at.UTC().Format("2 Jan 2006")
 	}

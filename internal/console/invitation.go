@@ -93,13 +93,15 @@ func stateLine(v *visit, i *store.Invitation) statusLine {
 	}
 }
 
-func letterLine(i *store.Invitation) statusLine {
+func letterLine(i *store.Invitation, mode mail.Mode) statusLine {
 	l := i.Letter
 	switch {
 	case i.Shown:
 		return statusLine{"plain", "link", "Link copied", "No letter was sent: the link was given to whoever invited."}
 	case l.Delivery == "":
 		return statusLine{}
+	case !l.Delivered.IsZero() && mode == mail.Mailbox:
+		return statusLine{"plain", "check", "Letter kept here", "This installation sends no letters: it lies in the operator's mailbox."}
 	case !l.Delivered.IsZero():
 		return statusLine{"ok", "check", "Letter sent", ""}
 	case !l.Failed.IsZero():
@@ -145,7 +147,7 @@ func (c *Console) invitations(v *visit, tx *store.Tx) (templ.Component, error) {
 		i := &list[n]
 		line := invitationLine{
 			ID: i.ID, Email: i.Email, Name: i.Name, By: i.InvitedByName, Times: i.Times, Sent: v.when(i.Sent, ""),
-			Expires: v.when(i.Expires, ""), State: stateLine(v, i), Letter: letterLine(i),
+			Expires: v.when(i.Expires, ""), State: stateLine(v, i), Letter: letterLine(i, c.letters()),
 		}
 		for _, g := range i.Grants {
 			line.Grants = append(line.Grants, summary(v.viewer.ground, []id.Role{g.Role}, []id.Resource{g.Resource}))

@@ -12,7 +12,7 @@ func TestWhen_NearTimesByDistanceFarOnesByDate(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	for d, want := range map[time.Duration]string{
 		-10 * time.Second: "just now", -time.Minute: "1 minute ago", -59 * time.Minute: "59 minutes ago", -25 * time.Hour: "1 day ago",
-		-40 * 24 * time.Hour: "21 Jan 2026", 30 * time.Second: "in 1 minute", 3 * time.Hour: "in 3 hours", 30 * 24 * time.Hour: "1 Apr 2026",
+		-40 * 24 * time.Hour: "21 Jan 2026", 30 * time.Second: "in 1 minute", 3 * time.Hour: "in 3 hours", 14*24*time.Hour - time.Second: "in 14 days", 30 * 24 * time.Hour: "1 Apr 2026",
 	} {
 		if got := (when{at: now.Add(d), now: now}).words(); got != want {
 			t.Errorf("%s: %q, want %q", d, got, want)
