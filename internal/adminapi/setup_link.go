@@ -20,6 +20,7 @@ type NewSetupLink struct {
 	Name      string                    `json:"name,omitempty" maxLength:"120"`
 	Directory id.Directory              `json:"directory,omitempty" maxLength:"63" doc:"Wanted for scim; with sso, where the connection's people are found"`
 	Renews    id.Connection             `json:"renews,omitempty" maxLength:"63" doc:"Wanted for certificate: a SAML connection"`
+	Domains   []string                  `json:"domains,omitempty" maxItems:"20" doc:"Proven domains that a connection made through it may be for"`
 	Opens     bool                      `json:"opens,omitempty" doc:"The contact may open the connection once a test sign-in has passed"`
 	Expires   *time.Time                `json:"expires,omitempty" doc:"Absent: in seven days; at most 90 days ahead"`
 }
@@ -34,7 +35,7 @@ type SetupLink struct {
 	Directory  id.Directory              `json:"directory,omitempty"`
 	Renews     id.Connection             `json:"renews,omitempty"`
 	Connection id.Connection             `json:"connection,omitempty" doc:"The one that was made through it"`
-	Domains    []string                  `json:"domains" doc:"Claimed through it"`
+	Domains    []string                  `json:"domains" doc:"Given with it, or claimed through it"`
 	Opens      bool                      `json:"opens"`
 	MadeBy     string                    `json:"made_by"`
 	Created    time.Time                 `json:"created"`
@@ -81,8 +82,8 @@ func (a *API) setupLinks(api huma.API) {
 		err = a.write(ctx, in.Organization, func(tx *store.Tx) error {
 			b := in.Body
 			l, address, err := tx.MakeSetupLink(ctx, actorOf(ctx), store.NewSetupLink{
-				Purposes: b.Purposes, Contact: b.Contact, ContactName: b.Name, Directory: b.Directory, Renews: b.Renews, Opens: b.Opens,
-				Expires: timeOf(b.Expires), URL: a.URL, Write: a.Mail != nil && a.Mail.Mode() != mail.Off,
+				Purposes: b.Purposes, Contact: b.Contact, ContactName: b.Name, Directory: b.Directory, Renews: b.Renews, Domains: b.Domains,
+				Opens: b.Opens, Expires: timeOf(b.Expires), URL: a.URL, Write: a.Mail != nil && a.Mail.Mode() != mail.Off,
 			})
 			if err != nil {
 				return err

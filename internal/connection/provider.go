@@ -17,7 +17,10 @@ const (
 	TermClient   Term = "client"    // where the client id stands
 	TermSecret   Term = "secret"    // where a client secret is made
 	TermPublic   Term = "key"       // where our public key or certificate is entered
-	TermLogout   Term = "logout"    // where our logout addresses are entered
+	TermLogout   Term = "logout"    // where our post-logout redirect URI is entered
+	TermBack     Term = "back"      // where our back-channel logout URI, or our single logout URL, is entered
+	TermImport   Term = "import"    // where our metadata is read in
+	TermAttrs    Term = "attrs"     // where SAML attributes are added, if elsewhere than claims
 	TermSAML     Term = "saml"      // where entity id and assertion consumer URL are entered
 	TermMetadata Term = "metadata"  // where the metadata is had
 	TermNameID   Term = "nameid"    // where the NameID is chosen
@@ -40,6 +43,8 @@ type Provider struct {
 	// Groups is the claim that names groups, by protocol, where the provider has one of its own.
 	Groups map[Protocol]string
 	Issuer string // the form of its issuer, as a hint
+	// Make says how an application for us is made there, by protocol.
+	Make   map[Protocol]string
 	Places map[Term]string
 	// Errors are what its own pages show when it does not send people back, with what that means.
 	Errors []ProviderError
@@ -60,6 +65,10 @@ const GenericProvider = "generic"
 var Providers = []Provider{
 	{
 		ID: "entra", Name: "Microsoft Entra ID", Issuer: "https://login.microsoftonline.com/TENANT-ID/v2.0",
+		Make: map[Protocol]string{
+			OIDC: "App registrations › New registration",
+			SAML: "Enterprise applications › New application › Create your own application › Integrate any other application you don’t find in the gallery",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "oid", Attribute: ExternalID},
 			SAML: {Claim: "http://schemas.microsoft.com/identity/claims/objectidentifier", Attribute: ExternalID},
@@ -71,7 +80,7 @@ var Providers = []Provider{
 			TermClient:   "App registrations › the application › Overview › Application (client) ID",
 			TermSecret:   "App registrations › the application › Certificates & secrets › Client secrets: the Value, not the Secret ID",
 			TermPublic:   "App registrations › the application › Certificates & secrets › Certificates › Upload certificate",
-			TermLogout:   "App registrations › the application › Authentication › Front-channel logout URL",
+			TermLogout:   "App registrations › the application › Authentication › Web › Redirect URIs, beside the redirect URI",
 			TermSAML:     "Enterprise applications › the application › Single sign-on › Basic SAML Configuration: Identifier (Entity ID) and Reply URL (Assertion Consumer Service URL)",
 			TermMetadata: "Enterprise applications › the application › Single sign-on › SAML Certificates › App Federation Metadata Url",
 			TermNameID:   "Enterprise applications › the application › Single sign-on › Attributes & Claims › Unique User Identifier (Name ID)",
@@ -96,6 +105,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "okta", Name: "Okta", Issuer: "https://YOUR-ORG.okta.com",
+		Make: map[Protocol]string{
+			OIDC: "Applications › Create App Integration › OIDC - OpenID Connect › Web Application",
+			SAML: "Applications › Create App Integration › SAML 2.0",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "okta_id", Attribute: ExternalID},
 		},
@@ -127,6 +140,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "google", Name: "Google Workspace", Issuer: "https://accounts.google.com",
+		Make: map[Protocol]string{
+			OIDC: "Google Cloud › APIs & Services › Credentials › Create credentials › OAuth client ID › Web application",
+			SAML: "Admin console › Apps › Web and mobile apps › Add app › Add custom SAML app",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "email", Attribute: UserName}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
@@ -155,6 +172,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "onelogin", Name: "OneLogin", Issuer: "https://YOUR-COMPANY.onelogin.com/oidc/2",
+		Make: map[Protocol]string{
+			OIDC: "Applications › Add App › OpenId Connect (OIDC)",
+			SAML: "Applications › Add App › SAML Custom Connector (Advanced)",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
@@ -178,6 +199,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "jumpcloud", Name: "JumpCloud", Issuer: "https://oauth.id.jumpcloud.com",
+		Make: map[Protocol]string{
+			OIDC: "SSO Applications › Add New Application › Custom Application › Configure SSO with OIDC",
+			SAML: "SSO Applications › Add New Application › Custom Application › Configure SSO with SAML",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
@@ -200,6 +225,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "ping", Name: "PingOne or PingFederate", Issuer: "https://auth.pingone.com/ENVIRONMENT-ID/as",
+		Make: map[Protocol]string{
+			OIDC: "Applications › + › OIDC Web App",
+			SAML: "Applications › + › SAML Application",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
@@ -223,25 +252,32 @@ var Providers = []Provider{
 	},
 	{
 		ID: "keycloak", Name: "Keycloak", Issuer: "https://YOUR-HOST/realms/REALM",
+		Make: map[Protocol]string{
+			OIDC: "Clients › Create client, with Client type OpenID Connect; on its second page Client authentication on, and Standard flow",
+			SAML: "Clients › Import client, with the file of “Our metadata” as resource file. The file is there once step 2 is saved, so begin with step 2",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "sub", Attribute: ExternalID}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
 		Groups: map[Protocol]string{OIDC: "groups", SAML: "groups"},
 		Places: map[Term]string{
-			TermRedirect: "Clients › the client › Settings › Valid redirect URIs",
-			TermIssuer:   "Realm settings › General › Endpoints › OpenID Endpoint Configuration: issuer",
-			TermClient:   "Clients › the client › Settings › Client ID",
-			TermSecret:   "Clients › the client › Credentials › Client Secret",
+			TermRedirect: "Clients › the client › Settings › Access settings › Valid redirect URIs",
+			TermIssuer:   "Realm settings › General › Endpoints › OpenID Endpoint Configuration: what stands there as “issuer”",
+			TermClient:   "Clients › the client › Settings › General settings › Client ID, the one that you chose",
+			TermSecret:   "Clients › the client › Credentials › Client Secret; the tab is there while Client authentication is on",
 			TermPublic:   "Clients › the client › Keys › Use JWKS URL, with Credentials › Client Authenticator › Signed JWT",
-			TermLogout:   "Clients › the client › Settings › Valid post logout redirect URIs and Backchannel logout URL",
-			TermSAML:     "Clients › Create client › SAML: Client ID is the entity id, Valid redirect URIs holds the assertion consumer URL",
+			TermLogout:   "Clients › the client › Settings › Access settings › Valid post logout redirect URIs",
+			TermBack:     "Clients › the client › Settings › Logout settings › Backchannel logout URL; it shows when Front channel logout is off",
+			TermImport:   "Clients › Import client › Resource file",
+			TermSAML:     "Clients › the client › Settings: the entity id is its Client ID, and the assertion consumer URL stands in Valid redirect URIs; the import enters both",
 			TermMetadata: "Realm settings › General › Endpoints › SAML 2.0 Identity Provider Metadata",
-			TermNameID:   "Clients › the client › Settings › SAML capabilities › Name ID format, Force name ID format",
-			TermClaims:   "Clients › the client › Client scopes › the dedicated scope › Add mapper",
-			TermGroups:   "Clients › the client › Client scopes › the dedicated scope › Add mapper › Group Membership, without the full path",
+			TermNameID:   "Clients › the client › Settings › SAML capabilities › Name ID format (email, where addresses are pushed as user names) and Force name ID format",
+			TermClaims:   "Clients › the client › Client scopes › the scope whose name ends in -dedicated › Configure a new mapper",
+			TermAttrs:    "Clients › the client › Client scopes › the scope whose name ends in -dedicated › Add predefined mapper: X500 email, X500 givenName and X500 surname",
+			TermGroups:   "Clients › the client › Client scopes › the scope whose name ends in -dedicated › Configure a new mapper › Group Membership (SAML: Group list), named groups and with Full group path off",
 			TermMapping:  "the extension that pushes by SCIM decides",
 			TermAssign:   "Clients › the client › Authorization, or the authentication flow's conditions",
-			TermLog:      "Realm settings › Events, and the server's log",
+			TermLog:      "Events › User events, which Realm settings › Events › User events settings › Save events keeps; and the server's log",
 			TermVerified: "Users › the person › Email verified",
 			TermSigning:  "Clients › the client › Settings › Signature and Encryption › Sign assertions",
 		},
@@ -253,6 +289,10 @@ var Providers = []Provider{
 	},
 	{
 		ID: "adfs", Name: "Microsoft AD FS", Issuer: "https://YOUR-HOST/adfs",
+		Make: map[Protocol]string{
+			OIDC: "Application Groups › Add Application Group › Server application",
+			SAML: "Relying Party Trusts › Add Relying Party Trust › Claims aware",
+		},
 		Match: map[Protocol]Match{
 			OIDC: {Claim: "upn", Attribute: UserName}, SAML: {Claim: "nameid", Attribute: UserName},
 		},
@@ -283,7 +323,7 @@ var Providers = []Provider{
 		Places: map[Term]string{
 			TermRedirect: "the client's redirect URIs", TermIssuer: "the issuer of its discovery document, letter by letter",
 			TermClient: "the client's id", TermSecret: "the client's secret", TermPublic: "the client's key set (jwks_uri)",
-			TermLogout:   "the client's post-logout redirect URIs and back-channel logout URL",
+			TermLogout: "the client's post-logout redirect URIs", TermBack: "the client's back-channel logout URL, or single logout URL",
 			TermSAML:     "the service provider's entity id and assertion consumer service",
 			TermMetadata: "the provider's metadata address", TermNameID: "the format and value of the NameID",
 			TermClaims: "the claims or attributes the client gets", TermGroups: "the claim that carries groups",

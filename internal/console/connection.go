@@ -78,27 +78,40 @@ func (o oneConnection) state() (tone, icon, text string) {
 func (o oneConnection) domainList() string { return strings.Join(o.Settings.Domains, ", ") }
 
 // ourValue is an address or a name of ours, that the provider's administrator enters, and where.
-type ourValue struct{ Name, Value, Where string }
+type ourValue struct {
+	Name, Value, Where string
+	Said               string // instead of a value: what is chosen there
+	Optional           bool   // not every provider has a field for it
+	File               bool   // its value is the address of a document, which is there once the connection is
+}
 
 // oursAt lists what is entered at a provider. It is what a page of the console and one for somebody without an account show alike.
 func oursAt(base string, org id.Organization, c id.Connection, protocol connection.Protocol, p connection.Provider, s connection.Settings) []ourValue {
 	at := base + "/sso/" + url.PathEscape(string(org)) + "/" + url.PathEscape(string(c))
 	if protocol == connection.SAML {
 		return []ourValue{
-			{"Entity ID (Audience, Identifier)", at + "/metadata", p.Place(connection.TermSAML)},
-			{"Assertion consumer service URL (Reply URL)", at + "/acs", ""},
-			{"Our metadata", at + "/metadata", ""},
-			{"Single logout URL", at + "/slo", ""},
+			{Name: "Our metadata", Value: at + "/metadata", Where: p.Place(connection.TermImport), File: true},
+			{Name: "Entity ID (Audience, Identifier)", Value: at + "/metadata", Where: p.Place(connection.TermSAML)},
+			{Name: "Assertion consumer service URL (Reply URL)", Value: at + "/acs"},
+			{Name: "Single logout URL", Value: at + "/slo", Optional: true},
+			{
+				Name: "Name ID", Where: p.Place(connection.TermNameID),
+				Said: "Something that never changes for a person. Where a directory pushes people, what it pushes as their user name.",
+			},
+			{
+				Name: "Attributes", Where: either(p.Place(connection.TermAttrs), p.Place(connection.TermClaims)),
+				Said: "The address as email, the names as givenName and sn. Other usual names are understood.",
+			},
 		}
 	}
-	out := []ourValue{{"Redirect URI", at + "/callback", p.Place(connection.TermRedirect)}}
+	out := []ourValue{{Name: "Redirect URI", Value: at + "/callback", Where: p.Place(connection.TermRedirect)}}
 	if s.AuthMethod == connection.PrivateKey {
-		out = append(out, ourValue{"Our key set (jwks_uri)", at + "/jwks", p.Place(connection.TermPublic)})
+		out = append(out, ourValue{Name: "Our key set (jwks_uri)", Value: at + "/jwks", Where: p.Place(connection.TermPublic)})
 	}
-	if s.UpstreamLogout {
-		out = append(out, ourValue{"Post-logout redirect URI", at + "/left", p.Place(connection.TermLogout)})
-	}
-	return append(out, ourValue{"Back-channel logout URI", at + "/backchannel-logout", p.Place(connection.TermLogout)})
+	return append(out,
+		ourValue{Name: "Post-logout redirect URI", Value: at + "/left", Where: p.Place(connection.TermLogout), Optional: true},
+		ourValue{Name: "Back-channel logout URI", Value: at + "/backchannel-logout", Where: p.Place(connection.TermBack), Optional: true},
+	)
 }
 
 // testLine is a test sign-in in a list.
@@ -229,6 +242,14 @@ func (f connectionForm) hint(t connection.Term, said string) string {
 		return "In " + f.Provider.Name + ": " + where + "."
 	}
 	return said + " In " + f.Provider.Name + ": " + where + "."
+}
+
+// issuerForm is what an issuer of the provider looks like.
+func (f connectionForm) issuerForm() string {
+	if f.Provider.Issuer == "" {
+		return ""
+	}
+	return "It looks like " + f.Provider.Issuer + "."
 }
 
 // readConnection reads the fields into a connection.

@@ -263,6 +263,8 @@ func (c *Console) progress(g *guide, tx *store.Tx, p connection.SetupPurpose) (s
 	switch p {
 	case connection.SetUpDomain:
 		all, err := tx.SetupDomains(g.ctx, &g.Link)
+		// Those that the link was given were proven before.
+		all = slices.DeleteFunc(all, func(d store.DomainClaim) bool { return !d.Verified.IsZero() && d.Verified.Before(g.Link.Created) })
 		if err != nil || len(all) == 0 {
 			return toDo, false, err
 		}
@@ -561,7 +563,9 @@ func (c *Console) begin(g *guide, tx *store.Tx, provider, protocol string) (guid
 	s.Ours = oursAt(c.URL, tx.Organization, s.Form.Connection.ID, by, p, s.Form.Connection.Settings)
 	s.oneConnection.Provider = p
 	g.title = "Connect " + p.Name
-	return s, g.bounded(tx, &s.Form)
+	err := g.bounded(tx, &s.Form)
+	s.Form.Connection.Settings.Domains = s.Form.Proven
+	return s, err
 }
 
 func (c *Console) newSetupSSO(g *guide, tx *store.Tx) (templ.Component, error) {

@@ -83,6 +83,7 @@ type setupLinkForm struct {
 	Mode        mail.Mode
 	Directories []directory.Directory
 	SAML        []store.ManagedConnection
+	Proven      []string
 	Said        string
 	Wrong       map[string]string
 }
@@ -114,6 +115,15 @@ func (c *Console) setupLinkForm(v *visit, tx *store.Tx) (setupLinkForm, error) {
 			f.SAML = append(f.SAML, m)
 		}
 	}
+	if err != nil {
+		return f, err
+	}
+	domains, err := tx.Domains(v.ctx)
+	for _, d := range domains {
+		if d.State() == "proven" || d.State() == "failing" {
+			f.Proven = append(f.Proven, d.Domain)
+		}
+	}
 	return f, err
 }
 
@@ -124,6 +134,7 @@ func (c *Console) newSetupLink(v *visit, tx *store.Tx) (templ.Component, error) 
 	if len(f.Directories) == 1 {
 		f.Asked.Directory = f.Directories[0].ID
 	}
+	f.Asked.Domains = f.Proven
 	return newSetupLinkPage(f), err
 }
 
@@ -156,7 +167,7 @@ func (c *Console) makeSetupLink(w http.ResponseWriter, r *http.Request) error {
 		f.Until = v.form("expires")
 		f.Asked = store.NewSetupLink{
 			Contact: v.form("contact"), ContactName: v.form("name"), Directory: id.Directory(v.form("directory")),
-			Renews: id.Connection(v.form("renews")), Opens: v.form("opens") != "", URL: c.URL, Write: c.letters() != mail.Off,
+			Renews: id.Connection(v.form("renews")), Domains: r.PostForm["domains"], Opens: v.form("opens") != "", URL: c.URL, Write: c.letters() != mail.Off,
 		}
 		for _, p := range r.PostForm["purpose"] {
 			f.Asked.Purposes = append(f.Asked.Purposes, connection.SetupPurpose(p))

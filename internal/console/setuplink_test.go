@@ -108,6 +108,32 @@ func TestSetupLink_AnAdministratorMakesOneSeesItOnceAndRevokesIt(t *testing.T) {
 	})
 }
 
+// A link for single sign-on alone takes the organization's proven domains along, those that were chosen and no other: without one, a
+// SAML provider's people cannot be made at their first sign-in.
+func TestSetupLink_TakesProvenDomainsAlong(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		h := open(t, storetest.Open(t, kind))
+		h.declare()
+		b := h.as("northwind", "Olivia Owner")
+		at := "/o/northwind/setup-links"
+		if form := b.page(at + "/new"); form.Find(`input[name=domains][value="northwind.example"][checked]`).Length() != 1 {
+			t.Errorf("the form offers no proven domain: %s", form.text("main"))
+		}
+		for _, foreign := range []string{"fieldserv.example", "elsewhere.example"} {
+			if got := b.post(at, "contact", "it@customer.example", "purpose", "sso", "domains", foreign); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text("main"), "not a proven domain") {
+				t.Errorf("%s answers %d: %s", foreign, got.status, got.text("main"))
+			}
+		}
+		l, open := h.setupLink("northwind", store.NewSetupLink{Purposes: []connection.SetupPurpose{connection.SetUpSSO}, Domains: []string{"northwind.example"}})
+		contact, base := h.browser(), store.SetupPath("northwind", l.ID)
+		contact.get(open)
+		if form := contact.page(base + "/sso/new?provider=keycloak&protocol=saml"); form.Find(`input[name=domains][value="northwind.example"][checked]`).Length() != 1 {
+			t.Errorf("the contact's form: %s", form.text("main"))
+		}
+	})
+}
+
 // Every page and every form of a link is asked with links that are not for it.
 func TestSetupLink_OpensWhatItIsForAndNothingElse(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,7 @@ type SetupLink struct {
 	Renews      id.Connection // whose certificates it is for
 	Directory   id.Directory  // whose provisioning it is for
 	Token       string        // id of the directory's token made through it
-	Domains     []string      // claimed through it
+	Domains     []string      // given with it, or claimed through it
 	Opens       bool          // it may open the connection it made, once a test has passed
 	Delivery    id.Delivery   // of the letter
 	MadeBy      string
@@ -95,6 +95,7 @@ type NewSetupLink struct {
 	ContactName string
 	Directory   id.Directory
 	Renews      id.Connection
+	Domains     []string // proven ones, whose people a connection of the link may be for
 	Opens       bool
 	Expires     time.Time // zero: after connection.SetupTerm
 	URL         string    // the public base URL
@@ -143,16 +144,16 @@ func (tx *Tx) MakeSetupLink(ctx context.Context, actor audit.Actor, n NewSetupLi
 	tx.queue(`
 		insert into setup_links (organization, id, hash, purposes, contact, contact_name, renews, directory, domains, opens, delivery,
 			made_by, created, expires)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13)`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		tx.Organization, l.ID, l.Hash, setupWords(l.Purposes), l.Contact, orNull(l.ContactName), orNull(l.Renews), orNull(l.Directory),
-		opens, orNull(l.Delivery), l.MadeBy, micros(tx.now), micros(l.Expires))
+		strings.Join(l.Domains, " "), opens, orNull(l.Delivery), l.MadeBy, micros(tx.now), micros(l.Expires))
 	tx.recordSetup(ctx, actor, "setup-link.created", &l, map[string]any{
-		"purposes": l.Purposes, "expires": l.Expires, "directory": l.Directory, "renews": l.Renews, "opens": l.Opens,
+		"purposes": l.Purposes, "expires": l.Expires, "directory": l.Directory, "renews": l.Renews, "domains": l.Domains, "opens": l.Opens,
 	}, "")
 	return l, address, nil
 }
 
-// setupReach settles which directory and which connection the link is for.
+// setupReach settles which directory, which domains and which connection the link is for.
 func (tx *Tx) setupReach(ctx context.Context, l *SetupLink, n NewSetupLink) error {
 	if n.Directory != "" {
 		// Of use for provisioning, and for a connection whose people are found by what the directory pushes.
@@ -164,6 +165,18 @@ func (tx *Tx) setupReach(ctx context.Context, l *SetupLink, n NewSetupLink) erro
 	if l.For(connection.SetUpSCIM) && l.Directory == "" {
 		return fault.New(fault.Invalid, "Say which directory is provisioned.").
 			WithField("directory", "A link for provisioning is for one directory, which the operator's file declares.")
+	}
+	if len(n.Domains) > 0 && l.For(connection.SetUpSSO) {
+		all, err := tx.Domains(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range n.Domains {
+			if !slices.ContainsFunc(all, func(c DomainClaim) bool { return c.Domain == d && !c.Verified.IsZero() }) {
+				return fault.New(fault.Invalid, "%s is not a proven domain of this organization.", d).WithField("domains", "Choose among the proven domains.")
+			}
+		}
+		l.Domains = n.Domains
 	}
 	if !l.For(connection.SetUpCertificate) {
 		return nil
