@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
 import { entraUser, people, startNorthwind } from "./lib/northwind.mjs";
-import { startUpstream } from "./lib/upstream.mjs";
+import { signOut, startUpstream } from "./lib/upstream.mjs";
 import { freePort, until } from "./lib/vestibule.mjs";
 
 const out = path.resolve(import.meta.dirname, "out");
@@ -31,18 +31,7 @@ describe("a connection made in the console", { timeout: 280_000 }, () => {
         backchannel_logout_uri: at("backchannel-logout"),
         backchannel_logout_session_required: true,
       },
-      features: {
-        backchannelLogout: { enabled: true },
-        rpInitiatedLogout: {
-          enabled: true,
-          logoutSource: async (ctx, form) => {
-            ctx.body = `<!doctype html><html lang="en"><title>Sign out</title>${form}<button form="op.logoutForm" name="logout" value="yes">Sign out there</button></html>`;
-          },
-          postLogoutSuccessSource: async (ctx) => {
-            ctx.body = "<!doctype html><html lang='en'><title>Signed out there</title><h1>Signed out there</h1></html>";
-          },
-        },
-      },
+      features: signOut,
     });
     operator = await person(browser);
     const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);

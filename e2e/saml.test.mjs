@@ -7,6 +7,7 @@ counterpart("samlp, redirects, signed assertion", { start: () => startSamlp(), k
 counterpart("samlp, forms, both signed, encrypted by AES-256-GCM", {
   start: () => startSamlp({ binding: "HTTP-POST", signResponse: true, encrypt: true }),
   saml: { signed: "both", name_id_format: "emailAddress" },
+  byHand: true,
   encrypted: true,
 });
 counterpart("samlp, redirects, encrypted by AES-256-CBC", {

@@ -6,5 +6,6 @@ counterpart("SimpleSAMLphp", { start: () => startSimpleSAMLphp() });
 counterpart("SimpleSAMLphp, response and assertion signed, encrypted", {
   start: () => startSimpleSAMLphp({ remote: { "assertion.encryption": true, "saml20.sign.response": true, "saml20.sign.assertion": true } }),
   saml: { name_id_format: "emailAddress" },
+  byHand: true,
   encrypted: true,
 });

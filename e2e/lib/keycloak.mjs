@@ -1,7 +1,7 @@
 // Keycloak, as its distribution comes from Maven Central: one server, a realm for each who asks, as OpenID Provider and as SAML
 // identity provider. scripts/counterparts lays it down; KEYCLOAK_URL names one that runs already (administrator admin, admin).
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -10,11 +10,18 @@ import { freePort, until } from "./vestibule.mjs";
 
 const laid = path.resolve(import.meta.dirname, "../.counterparts/keycloak");
 
+let one;
+
 /**
- * Starts a server, or takes the running one. Gives its origin, at localhost, and admin(method, path, body), a call of its admin
- * REST API below /admin.
+ * Starts a server, or takes the running one: one for all tests of a file, each of which makes a realm of its own. Gives its origin, at
+ * localhost, and admin(method, path, body), a call of its admin REST API below /admin.
  */
-export async function startKeycloak() {
+export const startKeycloak = () => (one ??= begin());
+
+/** Stops the server, once all tests of the file are through. */
+export const stopKeycloak = async () => (await one)?.stop();
+
+async function begin() {
   const started = process.env.KEYCLOAK_URL ? { origin: process.env.KEYCLOAK_URL, stop: async () => {} } : await launch();
   let token = { until: 0 };
   const bearer = async () => {
@@ -83,14 +90,22 @@ async function launch() {
   return { origin, stop };
 }
 
-/** Makes a realm with everybody of lib/saml.mjs in it, and gives its name. */
-export async function makeRealm(keycloak) {
+/** Makes a realm with everybody of lib/saml.mjs in it, and gives its name. second: with an authenticator app beside the password. */
+export async function makeRealm(keycloak, { second = false } = {}) {
   const realm = `corp-${randomBytes(4).toString("hex")}`;
   await keycloak.admin("POST", "/realms", {
     realm,
     enabled: true,
     sslRequired: "none",
     registrationAllowed: false,
+    // One test uses several codes within the half minute that each lasts. A policy is read as a whole or not at all.
+    otpPolicyType: "totp",
+    otpPolicyAlgorithm: "HmacSHA1",
+    otpPolicyDigits: 6,
+    otpPolicyInitialCounter: 0,
+    otpPolicyLookAheadWindow: 1,
+    otpPolicyPeriod: 30,
+    otpPolicyCodeReusable: true,
     users: Object.entries(people).map(([username, p]) => ({
       username,
       enabled: true,
@@ -98,18 +113,35 @@ export async function makeRealm(keycloak) {
       emailVerified: true,
       firstName: p.given,
       lastName: p.family,
-      credentials: [{ type: "password", value: password(username), temporary: false }],
+      credentials: [
+        { type: "password", value: password(username), temporary: false },
+        ...(second ? [{ type: "otp", secretData: JSON.stringify({ value: totpSecret }), credentialData: JSON.stringify({ subType: "totp", digits: 6, period: 30, counter: 0, algorithm: "HmacSHA1" }) }] : []),
+      ],
     })),
   });
   return realm;
 }
 
+const totpSecret = "an authenticator's shared secret";
+
+/** The code that a person's authenticator app shows now (RFC 6238). */
+function totp() {
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const mac = createHmac("sha1", totpSecret).update(counter).digest();
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
 /** What a person does on Keycloak's pages. */
 export const pages = {
   asks: async (page) => (await page.locator("#kc-login").count()) === 1,
-  async login(page, name, { again = false } = {}) {
-    if (!again || (await page.locator("#username").isVisible())) await page.locator("#username").fill(name);
+  async login(page, name, { second = false } = {}) {
+    // It knows who is there when it asks again.
+    if (await page.locator("#username").isVisible()) await page.locator("#username").fill(name);
     await page.locator("#password").fill(password(name));
+    await page.locator("#kc-login").click();
+    if (!second) return;
+    await page.locator("#otp").fill(totp());
     await page.locator("#kc-login").click();
   },
   async logout(page, origin, realm) {
@@ -122,12 +154,73 @@ export const pages = {
 /** Brings a realm's RSA signing keys to a phase of a rollover. */
 export async function keyPhase(keycloak, realm, n) {
   const providers = await keycloak.admin("GET", `/realms/${realm}/components?type=org.keycloak.keys.KeyProvider`);
-  const next = providers.find((p) => p.name === "next");
+  const [old, next] = ["rsa-generated", "next"].map((name) => providers.find((p) => p.name === name));
+  const put = (p, config) => keycloak.admin("PUT", `/realms/${realm}/components/${p.id}`, { ...p, config: { ...p.config, ...config } });
   const own = { name: "next", providerId: "rsa-generated", providerType: "org.keycloak.keys.KeyProvider" };
-  // Of several keys that are published the one of the highest priority signs.
+  // Of several active keys that of the highest priority signs; a passive one is published and signs nothing.
   if (n === 2) await keycloak.admin("POST", `/realms/${realm}/components`, { ...own, config: { priority: ["50"], enabled: ["true"], active: ["true"] } });
-  if (n === 3) await keycloak.admin("PUT", `/realms/${realm}/components/${next.id}`, { ...next, config: { ...next.config, priority: ["200"] } });
-  if (n === 4) await keycloak.admin("DELETE", `/realms/${realm}/components/${providers.find((p) => p.name === "rsa-generated").id}`);
+  if (n === 3) {
+    await put(next, { priority: ["200"] });
+    await put(old, { active: ["false"] });
+  }
+  if (n === 4) await keycloak.admin("DELETE", `/realms/${realm}/components/${old.id}`);
+}
+
+/** Gives a realm a sign-in of two levels, as Keycloak's step-up authentication has it: silver by password, gold by a code too. */
+async function twoLevels(keycloak, realm) {
+  const at = `/realms/${realm}/authentication`;
+  const part = (parent, alias) => keycloak.admin("POST", `${at}/flows/${encodeURIComponent(parent)}/executions/flow`, { alias, type: "basic-flow", provider: "registration-page-form", description: alias });
+  const step = (parent, provider) => keycloak.admin("POST", `${at}/flows/${encodeURIComponent(parent)}/executions/execution`, { provider });
+  await keycloak.admin("POST", `${at}/flows`, { alias: "two levels", providerId: "basic-flow", topLevel: true, builtIn: false });
+  await step("two levels", "auth-cookie");
+  await part("two levels", "levels");
+  for (const [level, form] of [
+    ["silver", "auth-username-password-form"],
+    ["gold", "auth-otp-form"],
+  ]) {
+    await part("levels", level);
+    await step(level, "conditional-level-of-authentication");
+    await step(level, form);
+  }
+  const requirement = { "auth-cookie": "ALTERNATIVE", levels: "ALTERNATIVE", silver: "CONDITIONAL", gold: "CONDITIONAL" };
+  let level = 0;
+  for (const execution of await keycloak.admin("GET", `${at}/flows/${encodeURIComponent("two levels")}/executions`)) {
+    if (execution.providerId === "conditional-level-of-authentication")
+      await keycloak.admin("POST", `${at}/executions/${execution.id}/config`, { alias: `level ${++level}`, config: { "loa-condition-level": String(level), "loa-max-age": "36000" } });
+    await keycloak.admin("PUT", `${at}/flows/${encodeURIComponent("two levels")}/executions`, { ...execution, requirement: requirement[execution.providerId ?? execution.displayName] ?? "REQUIRED" });
+  }
+  await keycloak.admin("PUT", `/realms/${realm}`, { browserFlow: "two levels", attributes: { "acr.loa.map": JSON.stringify({ silver: 1, gold: 2 }) } });
+}
+
+/** A realm as OpenID Provider. */
+export async function startKeycloakOIDC() {
+  const keycloak = await startKeycloak();
+  const realm = await makeRealm(keycloak, { second: true });
+  await twoLevels(keycloak, realm);
+  const users = await keycloak.admin("GET", `/realms/${realm}/users`);
+  return {
+    issuer: `${keycloak.origin}/realms/${realm}`,
+    subject: (name) => users.find((u) => u.username === name).id,
+    async register({ callbacks, left, backchannel }) {
+      const client = { client_id: "vestibule", client_secret: "a secret of the realm's client" };
+      await keycloak.admin("POST", `/realms/${realm}/clients`, {
+        clientId: client.client_id,
+        secret: client.client_secret,
+        protocol: "openid-connect",
+        publicClient: false,
+        standardFlowEnabled: true,
+        redirectUris: callbacks,
+        frontchannelLogout: false,
+        attributes: { "post.logout.redirect.uris": left, "backchannel.logout.url": backchannel, "backchannel.logout.session.required": "true" },
+      });
+      return client;
+    },
+    asks: pages.asks,
+    login: pages.login,
+    logout: (page) => pages.logout(page, keycloak.origin, realm),
+    phase: (n) => keyPhase(keycloak, realm, n),
+    stop: () => keycloak.admin("DELETE", `/realms/${realm}`).catch(() => {}),
+  };
 }
 
 /** A realm as SAML identity provider. attributes are those of its client for us, beside what our metadata says. */
@@ -162,9 +255,6 @@ export async function startKeycloakSAML({ attributes = {} } = {}) {
     login: pages.login,
     logout: (page) => pages.logout(page, keycloak.origin, realm),
     phase: (n) => keyPhase(keycloak, realm, n),
-    async stop() {
-      await keycloak.admin("DELETE", `/realms/${realm}`).catch(() => {});
-      await keycloak.stop();
-    },
+    stop: () => keycloak.admin("DELETE", `/realms/${realm}`).catch(() => {}),
   };
 }
