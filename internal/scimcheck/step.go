@@ -71,6 +71,8 @@ func (s *step) send(method, path string, body any, headers ...string) answer {
 	}
 	request.Header.Set("Accept", "application/scim+json")
 	request.Header.Set("User-Agent", "vestibule-check")
+	// Each on a connection of its own: a server that drops an idle one would be blamed by whichever check came next.
+	request.Close = true
 	if s.w.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+s.w.Token)
 	}
