@@ -51,6 +51,10 @@ func (v *vestibule) sqlOf(ctx context.Context, statement string) ([]string, erro
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
+	if !strings.HasPrefix(statement, "select") {
+		_, err := db.ExecContext(ctx, statement)
+		return nil, err
+	}
 	rows, err := db.QueryContext(ctx, statement)
 	if err != nil {
 		return nil, err
