@@ -106,6 +106,22 @@ func TestUpstream_TokensThatProveNothing(t *testing.T) {
 		"16 ECDSA of zeros": func(_ *idp, c map[string]any) string {
 			return raw(`{"alg":"ES256","kid":"ec-1"}`, payload(c), make([]byte, 64))
 		},
+		// A high s is lawful (RFC 7518 section 3.4 sets no bound), and half of all providers' tokens have one; what is beyond the order is not.
+		"16 ECDSA beyond the order": func(_ *idp, c map[string]any) string {
+			return raw(`{"alg":"ES256","kid":"ec-1"}`, payload(c), bytes.Repeat([]byte{0xff}, 64))
+		},
+		"16 ECDSA in DER": func(p *idp, c map[string]any) string {
+			head := b64.EncodeToString([]byte(`{"alg":"ES256","kid":"ec-1"}`)) + "." + b64.EncodeToString(payload(c))
+			sum := sha256.Sum256([]byte(head))
+			der, err := k.ec.Sign(nil, sum[:], crypto.SHA256)
+			if err != nil {
+				p.t.Errorf("sign: %v", err)
+			}
+			return head + "." + b64.EncodeToString(der)
+		},
+		"16 ECDSA with more behind it": func(p *idp, c map[string]any) string {
+			return p.compact("ES256", "ec-1", k.ec, payload(c), nil) + "AA"
+		},
 		"16 ECDSA too short": func(_ *idp, c map[string]any) string {
 			return raw(`{"alg":"ES256","kid":"ec-1"}`, payload(c), []byte{1})
 		},
@@ -121,6 +137,11 @@ func TestUpstream_TokensThatProveNothing(t *testing.T) {
 		},
 		"51 access token": func(p *idp, c map[string]any) string {
 			return p.compact("RS256", "rsa-1", k.rsa, payload(c), map[string]any{"typ": "at+jwt"})
+		},
+		"51 access token without a type": func(p *idp, c map[string]any) string {
+			delete(c, "nonce")
+			c["scope"], c["client_id"] = "openid", "vestibule"
+			return p.compact("RS256", "rsa-1", k.rsa, payload(c), nil)
 		},
 		"56 two subs": func(p *idp, c map[string]any) string {
 			twice := append([]byte(`{"sub":"somebody",`), payload(c)[1:]...)
@@ -211,11 +232,14 @@ func TestUpstream_KeysThatMustNotVerify(t *testing.T) {
 		w.clock.Advance(31 * time.Second)
 		before := w.idp.count("/jwks")
 		w.idp.sign = func(c map[string]any) string {
-			return w.idp.compact("RS256", "kid-"+strconv.FormatUint(rand.Uint64(), 36), k.other, payload(c), nil)
+			return raw(`{"alg":"RS256","kid":"kid-`+strconv.FormatUint(rand.Uint64(), 36)+`"}`, payload(c), make([]byte, 256))
 		}
-		for range 100 {
+		for i := range 1000 {
+			if i%200 == 199 { // the limit of sign-ins begun from one address
+				w.ip = "192.0.2." + strconv.Itoa(i/200+2)
+			}
 			if got := w.signIn().code(); got != string(signin.CodeToken) {
-				t.Fatalf("got %q", got)
+				t.Fatalf("token %d: got %q", i, got)
 			}
 		}
 		if got := w.idp.count("/jwks") - before; got > 1 {
@@ -535,18 +559,25 @@ func TestUpstream_EndpointsThatMisbehave(t *testing.T) {
 		w.refuses(signin.CodeProvider, func() answer { return w.get(w.get(toConsole).header.Get("Location")) })
 	})
 	for name, address := range map[string]string{
-		"53 plain http":  "http://idp.example/token",
-		"53 link-local":  "http://169.254.169.254/token",
-		"53 file":        "file:///etc/passwd",
-		"53 user in URL": "https://idp.example@127.0.0.1/token",
-		"53 no address":  "",
+		"plain http":  "http://idp.example/x",
+		"link-local":  "http://169.254.169.254/x",
+		"file":        "file:///etc/passwd",
+		"user in URL": "https://idp.example@127.0.0.1/x",
+		"script":      "javascript:alert(1)",
+		"no address":  "",
 	} {
-		hostile(t, name, func(_ *testing.T, w *world) {
-			w.idp.discovery = func(_ http.ResponseWriter, _ *http.Request, d map[string]any) bool {
-				d["token_endpoint"] = address
-				return false
+		hostile(t, "53 "+name, func(_ *testing.T, w *world) {
+			for _, endpoint := range []string{"token_endpoint", "authorization_endpoint", "jwks_uri", "userinfo_endpoint"} {
+				if endpoint == "userinfo_endpoint" && address == "" {
+					continue // a provider need not have one
+				}
+				w.idp.discovery = func(_ http.ResponseWriter, _ *http.Request, d map[string]any) bool {
+					d[endpoint] = address
+					return false
+				}
+				w.clock.Advance(time.Hour)
+				w.refuses(signin.CodeProvider, func() answer { return w.get(w.get(toConsole).header.Get("Location")) })
 			}
-			w.refuses(signin.CodeProvider, func() answer { return w.get(w.get(toConsole).header.Get("Location")) })
 		})
 	}
 	redirect := func(status int, to func() string) func(http.ResponseWriter, *http.Request, map[string]any) bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
@@ -140,14 +141,21 @@ func TestCase052_LogoutTokensThatAreNone(t *testing.T) {
 
 func (w *world) refusesLogout(token string) {
 	w.t.Helper()
+	before, known := w.rows(), len(w.events())
 	a := w.backChannel(token)
+	if diff := cmp.Diff(before, w.rows()); diff != "" {
+		w.t.Errorf("rows changed:\n%s", diff)
+	}
+	if n := len(w.events()) - known; n != 1 {
+		w.t.Fatalf("%d events were written, want 1", n)
+	}
 	if a.status != http.StatusBadRequest || !strings.Contains(a.body, `"invalid_request"`) {
 		w.t.Errorf("got %d %s", a.status, a.body)
 	}
 	if !w.signedIn() {
 		w.t.Error("the session ended")
 	}
-	if e := w.events()[0]; e.Action != "sign-out.refused" || e.Outcome != audit.Refused {
+	if e := w.events()[0]; e.Action != "sign-out.refused" || e.Outcome != audit.Refused || e.Code == "" || e.Reason == "" {
 		w.t.Errorf("the event: %+v", e)
 	}
 }
