@@ -18,6 +18,7 @@ export function people() {
     ben: at("ben"),
     olive: at("olive"),
     nora: at("nora"),
+    fred: { email: "fred@fieldserv.example", email_verified: true, name: "Fred of Fieldserv", oid: "oid-fred" },
     eve: { email: "eve@foreign.example", email_verified: true, name: "Eve of elsewhere", oid: "oid-eve" },
   };
 }
@@ -59,7 +60,7 @@ export async function startNorthwind(options = {}) {
     const again = await startUpstream({
       people: upstream.people,
       port: Number(new URL(upstream.issuer).port),
-      redirectUris: [`${here.url}/sso/northwind/corp/callback`],
+      redirectUris: [`${here.url}/sso/northwind/corp/callback`, `${here.url}/sso/fieldserv/corp/callback`],
     });
     here.upstream = again;
     here.configuration = here.file("northwind.yaml", northwindYAML);
