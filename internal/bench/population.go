@@ -158,7 +158,7 @@ func (v *vestibule) copies(ctx context.Context, table, of string, from, to int64
 	}
 	var names, values []string
 	for _, column := range columns {
-		name, kind, _ := strings.Cut(column, " ")
+		name, kind, _ := strings.Cut(strings.ToLower(column), " ")
 		value := "t." + name
 		copied := fmt.Sprintf("replace(replace(cast(t.%s as text), '%012d', %s), '%d', %s)", name, model, number, model, text)
 		switch {
