@@ -115,6 +115,11 @@ func TestSetupLink_TakesProvenDomainsAlong(t *testing.T) {
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		h := open(t, storetest.Open(t, kind))
 		h.declare()
+		h.must(h.db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredDomain(store.DeclaredDomain{Domain: "northwind.example", Organization: "northwind", Connection: "corp"})
+			tx.PutDeclaredDomain(store.DeclaredDomain{Domain: "fieldserv.example", Organization: "fieldserv", Connection: "corp"})
+			return nil
+		}))
 		b := h.as("northwind", "Olivia Owner")
 		at := "/o/northwind/setup-links"
 		if form := b.page(at + "/new"); form.Find(`input[name=domains][value="northwind.example"][checked]`).Length() != 1 {
