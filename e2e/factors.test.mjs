@@ -389,6 +389,78 @@ for (const kind of ["sqlite", "postgres"]) {
       await who.close();
     });
 
+    test("an operator adds a passkey and recovery codes, is asked for them, and comes back without by the terminal", async () => {
+      const words = "three herons left early";
+      const who = await person(browser);
+      const { page } = who;
+      const device = await authenticator(page);
+      const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
+      await page.goto(link);
+      await page.getByLabel("Your name").fill("Oda Operator");
+      await page.getByLabel("Email").fill("oda@operator.example");
+      await page.getByLabel("Password").fill(words);
+      await page.getByRole("button", { name: "Become the operator" }).click();
+      await page.getByRole("link", { name: "Oda Operator" }).click();
+      await page.getByRole("heading", { name: "Your security" }).waitFor();
+      await look(page, "operator-empty");
+      await page.getByRole("link", { name: "Add a passkey" }).click();
+      await page.getByLabel("What to call it").fill("Oda’s key");
+      await look(page, "operator-enrol");
+      await page.getByRole("button", { name: "Make the passkey" }).click();
+      await page.getByRole("row", { name: /Oda’s key/ }).waitFor();
+      assert.equal((await device.credentials()).length, 1);
+      await page.getByRole("link", { name: "Make recovery codes" }).click();
+      await page.getByRole("button", { name: "Make recovery codes" }).click();
+      const codes = await page.locator("#codes code").allInnerTexts();
+      assert.equal(codes.length, 10);
+      await page.getByRole("button", { name: "I have kept them" }).click();
+      await page.getByText("10 recovery codes left").waitFor();
+      await look(page, "operator-security");
+
+      // The next sign-in asks for the passkey after the password.
+      const enterAgain = async () => {
+        await who.context.clearCookies();
+        await page.goto(`${here.url}/operator/signin?return_to=/operator/security`);
+        await page.getByLabel("Email").fill("oda@operator.example");
+        await page.getByLabel("Password").fill(words);
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.getByRole("heading", { name: "One more step" }).waitFor();
+      };
+      await enterAgain();
+      await look(page, "operator-factor");
+      await page.goto(`${here.url}/operator/security`);
+      assert.ok(page.url().includes("/operator/signin"), "the password alone opens nothing");
+      await enterAgain();
+      await page.getByRole("button", { name: "Use your passkey" }).click();
+      await page.waitForURL(`${here.url}/operator/security`);
+
+      // A sensitive door asks for it anew once the proof is old.
+      here.store.change(`update operator_sessions set created = created - ${11 * 60 * 1_000_000}`);
+      await page.goto(`${here.url}/o/northwind/webhooks/new`);
+      await page.getByRole("heading", { name: "Show that it is you" }).waitFor();
+      await look(page, "operator-again");
+      await page.getByRole("button", { name: "Use your passkey" }).click();
+      await page.waitForURL(`${here.url}/o/northwind/webhooks/new`);
+
+      // The key is lost: a recovery code, and, without one, a link from the terminal.
+      await enterAgain();
+      await page.getByRole("link", { name: /A recovery code/ }).click();
+      await page.getByLabel("A recovery code").fill(codes[3]);
+      await page.getByRole("button", { name: "Continue" }).click();
+      await page.getByText("9 recovery codes left").waitFor();
+      const back = here.command("recover", "--operator", "oda@operator.example");
+      assert.equal(back.code, 0, back.text);
+      await who.context.clearCookies();
+      await page.goto(back.out.trim());
+      assert.equal(new URL(page.url()).hash, "", "the token leaves the address");
+      await look(page, "operator-recover");
+      await page.getByLabel("Password").fill("eleven quiet lanterns");
+      await page.getByRole("button", { name: "Go in" }).click();
+      await page.getByText("No second factor yet").waitFor();
+      assert.deepEqual(who.violations, []);
+      await who.close();
+    });
+
     test("every page was clean", () => assert.deepEqual(problems, []));
   });
 }

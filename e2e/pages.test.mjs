@@ -92,6 +92,7 @@ describe("every page", { timeout: 600_000 }, () => {
     overview: "/o/northwind/",
     inbox: "/o/northwind/inbox",
     mailbox: "/operator/mailbox",
+    "operator-security": "/operator/security",
     letter,
     invitations: "/o/northwind/invitations",
     "no-invitations": "/o/northwind/invitations?q=no-such-person",
