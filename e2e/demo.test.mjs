@@ -91,6 +91,20 @@ describe("the demo", { timeout: 120_000 }, () => {
       await look(stranger.page);
       await stranger.close();
     }
+    // The other company's provider speaks SAML.
+    const other = await person(browser);
+    await other.page.goto(application);
+    await other.page.getByRole("link", { name: "Sign in through Fieldserv" }).click();
+    await other.page.getByText("Sample identity provider, SAML").waitFor();
+    await look(other.page);
+    await other.page.getByRole("button", { name: "Sign in as Fred" }).click();
+    await other.page.getByText("Fred Field", { exact: true }).waitFor();
+    const told = await other.page.locator("body").innerText();
+    assert.match(told, /"organization": "fieldserv"/);
+    assert.doesNotMatch(told, /northwind/);
+    assert.deepEqual(other.violations, []);
+    await other.close();
+
     assert.deepEqual([...here.violations, ...operator.violations].filter((v) => !/status of 4\d\d/.test(v)), []);
     assert.ok(Date.now() - began < 5 * 60_000);
   });

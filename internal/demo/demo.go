@@ -104,10 +104,10 @@ func New(vestibule, provider, application string) *World {
 				},
 			},
 			{
-				ID: "fieldserv", Name: "Fieldserv", Directory: "okta", clientSecret: seal.Handle(), scimToken: seal.Handle(),
+				ID: "fieldserv", Name: "Fieldserv", Directory: "okta", scimToken: seal.Handle(),
 				People: []*Person{
-					{ID: "00ufred0000000000001", Given: "Fred", Family: "Field", Email: "fred@fieldserv.example", Pushed: true, active: true, Note: "pushed as Okta does: viewer in Fieldserv, and nothing in Northwind"},
-					{ID: "00ufay00000000000002", Given: "Fay", Family: "Frost", Email: "fay@fieldserv.example", Pushed: true, active: true, Note: "pushed as Okta does"},
+					{ID: "00ufred0000000000001", Given: "Fred", Family: "Field", Email: "fred@fieldserv.example", Pushed: true, active: true, Note: "pushed as Okta does, signs in by SAML: viewer in Fieldserv, and nothing in Northwind"},
+					{ID: "00ufay00000000000002", Given: "Fay", Family: "Frost", Email: "fay@fieldserv.example", Pushed: true, active: true, Note: "pushed as Okta does, signs in by SAML"},
 				},
 				groups: map[string][]string{"Technicians": {"00ufred0000000000001"}},
 			},
@@ -122,8 +122,7 @@ func (w *World) Getenv(name string) (string, bool) {
 		"NORTHWIND_OIDC_ISSUER":   w.issuer(w.Companies[0]),
 		"NORTHWIND_OIDC_SECRET":   w.Companies[0].clientSecret,
 		"FIELDSERV_SCIM_TOKEN":    w.Companies[1].scimToken,
-		"FIELDSERV_OIDC_ISSUER":   w.issuer(w.Companies[1]),
-		"FIELDSERV_OIDC_SECRET":   w.Companies[1].clientSecret,
+		"FIELDSERV_SAML_METADATA": w.samlEntity(w.Companies[1]) + "/metadata",
 		"DASHBOARD_CLIENT_SECRET": w.clientSecret,
 		"DASHBOARD_REDIRECT_URI":  w.Application + "/callback",
 		"DASHBOARD_HOME":          w.Application + "/",

@@ -21,12 +21,13 @@ import (
 	"github.com/vestibule-id/vestibule/internal/seal"
 )
 
-// provider is the identity provider of both companies: an OpenID Provider each (authorization code with PKCE), and a page
-// where people leave and come back.
+// provider is the identity provider of both companies: an OpenID Provider (authorization code with PKCE) for the one, a SAML identity
+// provider for the other, and a page where people leave and come back.
 type provider struct {
 	*World
 	signer jose.Signer
 	keys   jose.JSONWebKeySet
+	saml   samlKey
 
 	mu    sync.Mutex
 	codes map[string]code // guarded by mu
@@ -53,11 +54,17 @@ func (w *World) IdentityProvider() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{World: w, signer: signer, keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{jwk.Public()}}, codes: map[string]code{}}
+	signing, err := newSAMLKey()
+	if err != nil {
+		return nil, err
+	}
+	p := &provider{World: w, saml: signing, signer: signer, keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{jwk.Public()}}, codes: map[string]code{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /style.css", style)
 	mux.HandleFunc("GET /{$}", p.staff)
 	mux.HandleFunc("POST /staff", p.move)
+	mux.HandleFunc("GET /{company}/saml/metadata", p.of(p.samlMetadata))
+	mux.HandleFunc("GET /{company}/saml", p.of(p.samlSignIn))
 	mux.HandleFunc("GET /{company}/.well-known/openid-configuration", p.of(p.discovery))
 	mux.HandleFunc("GET /{company}/jwks", p.of(p.jwks))
 	mux.HandleFunc("GET /{company}/authorize", p.of(p.authorize))
