@@ -123,16 +123,6 @@ func (p *Provider) Follow(ctx context.Context) {
 	}
 }
 
-// VerifyClientToken checks an application's own token (client_credentials) and gives the application while it is still
-// declared. Such a token never opens the admin API.
-func (p *Provider) VerifyClientToken(ctx context.Context, token string) (application.Application, error) {
-	t, err := p.oidc.VerifyClientToken(token)
-	if err != nil {
-		return application.Application{}, err
-	}
-	return p.application(ctx, id.Application(t.ClientID))
-}
-
 // call is what the audit log wants to know of a request.
 type call struct{ ip, request string }
 

@@ -139,11 +139,11 @@ func TestDeliver_UnknownKindIsLeftForAnotherNode(t *testing.T) {
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		clock := storetest.NewClock()
 		db := storetest.Open(t, kind, storetest.WithClock(clock))
-		post(t, db, outbox.SharedSignal)
+		post(t, db, outbox.Kind("of-tomorrow"))
 		New(db, slog.New(slog.DiscardHandler)).Deliver(t.Context())
 		clock.Advance(time.Minute)
 		newer := New(db, slog.New(slog.DiscardHandler))
-		newer.Handle(outbox.SharedSignal, func(context.Context, outbox.Delivery) (json.RawMessage, error) { return nil, nil })
+		newer.Handle(outbox.Kind("of-tomorrow"), func(context.Context, outbox.Delivery) (json.RawMessage, error) { return nil, nil })
 		newer.Deliver(t.Context())
 		if d := deliveries(t, db)[0]; d.Delivered == 0 {
 			t.Errorf("got %+v, want it delivered", d)

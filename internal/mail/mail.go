@@ -48,7 +48,6 @@ const (
 	Conflict         Template = "conflict"          // What (a sentence), Link
 	SetupLink        Template = "setup-link"        // Inviter, Purpose ("single sign-on"), Link, Until
 	Trial            Template = "trial"             // nothing: the operator's "send me a letter"
-	DirectoryProblem Template = "directory-problem" // Directory, What (a sentence), Link
 )
 
 // Letter is what is said to whom.

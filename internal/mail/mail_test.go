@@ -23,7 +23,7 @@ func values(hostile string) map[string]any {
 
 var all = []mail.Template{
 	mail.Invitation, mail.PasswordReset, mail.SignInCode, mail.VerifyEmail, mail.EmailChanged, mail.SecurityNotice, mail.AccessChanged,
-	mail.NeedsRoles, mail.ExpiryWarning, mail.DirectorySilent, mail.Expired, mail.DirectoryBack, mail.BrakeWave, mail.Conflict, mail.SetupLink, mail.Trial, mail.DirectoryProblem,
+	mail.NeedsRoles, mail.ExpiryWarning, mail.DirectorySilent, mail.Expired, mail.DirectoryBack, mail.BrakeWave, mail.Conflict, mail.SetupLink, mail.Trial,
 }
 
 // Catalogue 181: a name that breaks lines, opens tags or looks like a button is a name.

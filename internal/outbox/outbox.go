@@ -17,8 +17,6 @@ type Kind string
 const (
 	Mail              Kind = "mail"
 	BackChannelLogout Kind = "back-channel-logout"
-	SAMLLogout        Kind = "saml-logout"
-	SharedSignal      Kind = "shared-signal"
 	Webhook           Kind = "webhook"
 	SMS               Kind = "sms"
 )
