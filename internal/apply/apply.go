@@ -58,6 +58,9 @@ func (d *Declaration) Run(ctx context.Context, db *store.DB, o Options) (*Plan, 
 		if plan.Waits, err = waiting(ctx, tx, &d.want); err != nil {
 			return err
 		}
+		if err := touches(ctx, tx, plan); err != nil {
+			return err
+		}
 		if err := d.write(ctx, tx, plan); err != nil || !o.DryRun {
 			return err
 		}
@@ -78,8 +81,10 @@ func (d *Declaration) compare(ctx context.Context, db *store.DB, o Options) (pla
 		if plan, err = d.plan(db.Keys, current, o.Prune); err != nil {
 			return err
 		}
-		plan.Waits, err = waiting(ctx, tx, &d.want)
-		return err
+		if plan.Waits, err = waiting(ctx, tx, &d.want); err != nil {
+			return err
+		}
+		return touches(ctx, tx, plan)
 	})
 	return plan, err
 }
@@ -263,6 +268,7 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 			o.Settings.Messages.Secret = keys.Seal(place, []byte(secret))
 		}
 	}
+	d.concealWebhooks(keys, current, want)
 	want.Connections = slices.Clone(want.Connections)
 	for i := range want.Connections {
 		c := &want.Connections[i]

@@ -189,6 +189,9 @@ func (d *Declaration) organization(o fileOrganization) {
 	for _, c := range o.Connections {
 		d.connection(o.ID, c)
 	}
+	for _, w := range o.Webhooks {
+		d.webhook(o.ID, w)
+	}
 	for _, g := range o.GroupRoles {
 		d.groupRole(o.ID, g)
 	}

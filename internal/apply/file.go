@@ -63,6 +63,7 @@ type fileOrganization struct {
 	GroupRoles           []fileGroupRole     `yaml:"group_roles"`
 	Directories          []fileDirectory     `yaml:"directories"`
 	Connections          []fileConnection    `yaml:"connections"`
+	Webhooks             []fileWebhook       `yaml:"webhooks"`
 }
 
 // fileMessages says who carries codes to telephones.

@@ -34,6 +34,7 @@ const (
 	groupKind
 	groupRoleKind
 	exceptionKind
+	webhookKind
 	relationshipKind
 	applicationKind
 )
@@ -53,6 +54,7 @@ var kinds = [...]struct{ name, noun string }{
 	groupKind:        {"group", "group"},
 	groupRoleKind:    {"group role", "mapping"},
 	exceptionKind:    {"sign-on exception", "sso-exception"},
+	webhookKind:      {"webhook", "webhook"},
 	relationshipKind: {"provider relationship", "relationship"},
 	applicationKind:  {"application", "application"},
 }
@@ -217,6 +219,9 @@ func objects(d *store.Declared) []object {
 	}
 	for _, e := range d.Exceptions {
 		out = append(out, exceptionObject(e))
+	}
+	for _, w := range d.Webhooks {
+		out = append(out, webhookObject(w))
 	}
 	for _, r := range d.Relationships {
 		add(relationshipKind, "", relationshipKey(r), relationshipKey(r),

@@ -28,6 +28,8 @@ type Change struct {
 	object object
 	before map[string]field
 	fields []field // what differs, as it becomes
+	// touches says how many people a removal touches.
+	touches string
 }
 
 // Plan is everything to do, in order, and what is declared but not served yet.
@@ -135,6 +137,9 @@ func (p *Plan) Print(w io.Writer) {
 	for _, c := range p.Changes {
 		count[c.Verb]++
 		_, _ = fmt.Fprintf(w, "%c %s\n", c.Verb, c.object.title())
+		if c.touches != "" {
+			_, _ = fmt.Fprintf(w, "    %s\n", c.touches)
+		}
 		if c.Verb == Modify {
 			for _, f := range c.shown() {
 				_, _ = fmt.Fprintf(w, "    %s\n", f)

@@ -1,9 +1,11 @@
 package console
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,8 @@ func (c *Console) mountNotifications(r chi.Router) {
 		r.Get("/", c.view("webhooks", "Webhooks", c.webhooks))
 		r.Get("/new", c.view("webhooks", "New webhook", c.newWebhook))
 		r.Post("/", c.show(c.makeWebhook))
+		r.Get("/{webhook}", c.view("webhooks", "Webhook", c.webhook))
+		r.Post("/{webhook}/deliveries/{delivery}/again", c.change(c.redeliver))
 		r.Get("/{webhook}/delete", c.view("webhooks", "Take a webhook away", c.deleteWebhookDialog))
 		r.Post("/{webhook}/delete", c.change(c.deleteWebhook))
 	})
@@ -101,26 +105,107 @@ func (c *Console) webhooks(v *visit, tx *store.Tx) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	sent, err := tx.Deliveries(v.ctx, outbox.Webhook, "", 200)
-	if err != nil {
-		return nil, err
-	}
 	l := webhookList{frame: v.frame}
 	for _, h := range hooks {
-		line := webhookLine{ID: h.ID, URL: h.URL, Source: "Made here by " + either(h.MadeBy, "someone"), LastAt: v.when(time.Time{}, "Never")}
-		if h.Source == "file" {
-			line.Source, line.Declared = "From the file", true
+		line := webhookLineOf(v, h)
+		last, err := tx.HookDeliveries(v.ctx, h.ID, "", 1)
+		if err != nil {
+			return nil, err
 		}
-		for _, k := range h.Kinds {
-			about, _ := notification.Known(k)
-			line.Kinds = append(line.Kinds, about.Title)
-		}
-		if i := slices.IndexFunc(sent, func(d outbox.Delivery) bool { return d.Destination == h.URL }); i >= 0 {
-			line.Last, line.LastAt = deliveryLine(sent[i]), v.when(time.UnixMicro(sent[i].Created), "Never")
+		if len(last) > 0 {
+			line.Last, line.LastAt = deliveryLine(last[0]), v.when(time.UnixMicro(last[0].Created), "Never")
 		}
 		l.Hooks = append(l.Hooks, line)
 	}
 	return webhooksPage(l), nil
+}
+
+func webhookLineOf(v *visit, h store.Webhook) webhookLine {
+	line := webhookLine{ID: h.ID, URL: h.URL, Source: "Made here by " + either(h.MadeBy, "someone"), LastAt: v.when(time.Time{}, "Never")}
+	if h.Source == "file" {
+		line.Source, line.Declared = "From the file", true
+	}
+	for _, k := range h.Kinds {
+		about, _ := notification.Known(k)
+		line.Kinds = append(line.Kinds, about.Title)
+	}
+	return line
+}
+
+// hookDelivery is one delivery to a webhook, with its receipt.
+type hookDelivery struct {
+	ID     id.Delivery
+	Type   string
+	At     when
+	Tries  int
+	Next   when // of the next try
+	State  statusLine
+	Answer string
+	Over   bool // it may be sent again
+	Body   string
+}
+
+type webhookView struct {
+	*frame
+	webhookLine
+	Deliveries []hookDelivery
+	Next       string
+}
+
+const hookDeliveriesShown = 50
+
+// webhook shows what one webhook was told, and how that fared.
+func (c *Console) webhook(v *visit, tx *store.Tx) (templ.Component, error) {
+	h, err := c.oneWebhook(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	p := webhookView{frame: v.frame, webhookLine: webhookLineOf(v, h)}
+	list, err := tx.HookDeliveries(v.ctx, h.ID, id.Delivery(v.query("before")), hookDeliveriesShown)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		var told struct {
+			Body json.RawMessage `json:"body"`
+		}
+		var of struct {
+			Type string `json:"type"`
+		}
+		var answer struct {
+			Status int `json:"status"`
+		}
+		if err := json.Unmarshal(d.Payload, &told); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(told.Body, &of); err != nil {
+			return nil, err
+		}
+		line := hookDelivery{
+			ID: d.ID, Type: of.Type, At: v.when(time.UnixMicro(d.Created), ""), Tries: d.Attempts, State: deliveryLine(d),
+			Over: d.Delivered > 0 || d.Failed > 0, Body: pretty(told.Body),
+		}
+		if json.Unmarshal(d.Receipt, &answer) == nil && answer.Status != 0 && d.Delivered > 0 {
+			line.Answer = "Answered " + strconv.Itoa(answer.Status) + "."
+		}
+		if !line.Over && d.LastError != "" {
+			line.Next = v.when(time.UnixMicro(d.NextAt), "")
+		}
+		p.Deliveries = append(p.Deliveries, line)
+	}
+	if len(list) == hookDeliveriesShown {
+		p.Next = string(v.at("webhooks/"+string(h.ID))) + "?" + url.Values{"before": {string(list[len(list)-1].ID)}}.Encode()
+	}
+	return webhookDeliveriesPage(p), nil
+}
+
+func (c *Console) redeliver(v *visit, tx *store.Tx) (string, string, error) {
+	h, err := c.oneWebhook(v, tx)
+	if err != nil {
+		return "", "", err
+	}
+	return "It is sent once more.", string(v.at("webhooks/" + string(h.ID))),
+		tx.Redeliver(v.ctx, id.Delivery(chi.URLParam(v.r, "delivery")), v.viewer.actor)
 }
 
 // deliveryLine says how a delivery stands.
@@ -205,7 +290,8 @@ type webhookAct struct {
 	Form templ.SafeURL
 }
 
-func (c *Console) ownWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
+// oneWebhook finds the webhook that a request names.
+func (c *Console) oneWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
 	if err := v.setsUp(); err != nil {
 		return store.Webhook{}, err
 	}
@@ -217,10 +303,16 @@ func (c *Console) ownWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
 	if i < 0 {
 		return store.Webhook{}, fault.New(fault.NotFound, "There is no such webhook.")
 	}
-	if hooks[i].Source == "file" {
-		return store.Webhook{}, fault.New(fault.Conflict, "This webhook is declared in the operator's file, and taken away there.")
-	}
 	return hooks[i], nil
+}
+
+// ownWebhook is oneWebhook for one that was made here.
+func (c *Console) ownWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
+	h, err := c.oneWebhook(v, tx)
+	if err == nil && h.Source == "file" {
+		err = fault.New(fault.Conflict, "This webhook is declared in the operator's file, and taken away there.")
+	}
+	return h, err
 }
 
 func (c *Console) deleteWebhookDialog(v *visit, tx *store.Tx) (templ.Component, error) {

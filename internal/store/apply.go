@@ -33,6 +33,7 @@ type Declared struct {
 	Connections   []connection.Connection
 	Domains       []DeclaredDomain
 	Exceptions    []DeclaredException
+	Webhooks      []DeclaredWebhook
 	Relationships []DeclaredRelationship
 	Applications  []application.Application
 }
@@ -128,7 +129,7 @@ func (tx *SystemTx) Declared(ctx context.Context) (*Declared, error) {
 	d := &Declared{}
 	for _, read := range []func(context.Context, *Declared) error{
 		tx.declaredCatalogue, tx.declaredOrganizations, tx.declaredGroups, tx.declaredDirectories, tx.declaredConnections,
-		tx.declaredRelationships, tx.declaredExceptions,
+		tx.declaredRelationships, tx.declaredExceptions, tx.declaredWebhooks,
 	} {
 		if err := read(ctx, d); err != nil {
 			return nil, err

@@ -112,7 +112,7 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		clock := storetest.NewClock()
 		db := storetest.Open(t, kind, storetest.WithClock(clock))
-		post(t, db, "northwind", outbox.Delivery{Kind: outbox.Mail, Destination: "ada@northwind.example", Payload: json.RawMessage(`{}`)})
+		post(t, db, "northwind", outbox.Delivery{Kind: outbox.Webhook, Destination: "hooks.northwind.example", Payload: json.RawMessage(`{"webhook":"w"}`)})
 		d := take(t, db)[0]
 		if err := db.Undelivered(t.Context(), d, "busy", clock.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 		}
 		clock.Advance(time.Minute)
 		d = take(t, db)[0]
-		if err := db.Undelivered(t.Context(), d, "no such mailbox", time.Time{}); err != nil {
+		if err := db.Undelivered(t.Context(), d, "nobody wants it", time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(time.Hour)
@@ -130,12 +130,12 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 			t.Errorf("got it though it was given up")
 		}
 		failed := events(t, db, "northwind", store.AuditFilter{Action: "delivery.failed"})
-		if len(failed) != 1 || failed[0].Reason != "no such mailbox" || failed[0].TargetName != "mail to ada@northwind.example" ||
+		if len(failed) != 1 || failed[0].Reason != "nobody wants it" || failed[0].TargetName != "webhook to hooks.northwind.example" ||
 			failed[0].Outcome != audit.Refused {
 			t.Errorf("got %+v, want one event that says why", failed)
 		}
 		again := func(o id.Organization) error {
-			return db.Write(t.Context(), o, func(tx *store.Tx) error { return tx.Redeliver(t.Context(), d.ID) })
+			return db.Write(t.Context(), o, func(tx *store.Tx) error { return tx.Redeliver(t.Context(), d.ID, audit.Actor{Kind: audit.ActorOperator, ID: "op"}) })
 		}
 		if err := again("eastwind"); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("another organization: got %v, want it not found", err)
