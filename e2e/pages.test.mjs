@@ -93,6 +93,7 @@ describe("every page", { timeout: 600_000 }, () => {
     inbox: "/o/northwind/inbox",
     mailbox: "/operator/mailbox",
     "operator-security": "/operator/security",
+    "operator-calendar": "/operator/calendar",
     letter,
     invitations: "/o/northwind/invitations",
     "no-invitations": "/o/northwind/invitations?q=no-such-person",

@@ -14,7 +14,7 @@ import (
 // Expiry is something that ends.
 type Expiry struct {
 	ID      string      `json:"id" doc:"The same after a renewal, which moves expires alone"`
-	Kind    expiry.Kind `json:"kind" enum:"token,secret,certificate,key,domain,relationship,exception,invitation,setup-link"`
+	Kind    expiry.Kind `json:"kind" enum:"token,secret,certificate,key,domain,relationship,exception,invitation,setup-link,api-token,signing-key"`
 	What    string      `json:"what"`
 	Expires time.Time   `json:"expires"`
 	Then    string      `json:"then" doc:"What happens then, and what prevents it"`
@@ -24,6 +24,25 @@ type Expiry struct {
 }
 
 func (a *API) expiries(api huma.API) {
+	handle(a, api, huma.Operation{
+		OperationID: "list-installation-expiries", Method: http.MethodGet, Path: "/expiries",
+		Summary: "What ends of the installation's own: API tokens, and signing keys, which renew themselves",
+	}, func(ctx context.Context, _ *struct{}) (out *List[Expiry], err error) {
+		err = a.DB.System().Read(ctx, func(tx *store.SystemTx) error {
+			all, err := tx.InstallationExpiries(ctx)
+			if err != nil {
+				return err
+			}
+			out = listOf(all, "", func(i expiry.Item) Expiry {
+				return Expiry{
+					ID: i.ID, Kind: i.Kind, What: i.What, Expires: i.At.UTC(), Then: i.Then, Spare: i.Spare, Told: i.Told,
+					Page: a.URL + "/operator/calendar",
+				}
+			})
+			return nil
+		})
+		return out, err
+	})
 	handle(a, api, huma.Operation{
 		OperationID: "list-expiries", Method: http.MethodGet, Path: "/organizations/{organization}/expiries",
 		Summary: "Everything that expires or is renewed, what ends first first",

@@ -100,7 +100,11 @@ func (c *Console) organizations(w http.ResponseWriter, r *http.Request, o *store
 		list = append(list, line)
 	}
 	f := &frame{viewer: &viewer{operator: o, actor: operatorActor(*o, c.from(r))}, now: c.DB.Now(), title: "Organizations"}
-	return page.Render(w, r, http.StatusOK, organizationsPage(f, q, list))
+	ends, err := c.installationEnds(r, f)
+	if err != nil {
+		return err
+	}
+	return page.Render(w, r, http.StatusOK, organizationsPage(f, q, list, installationMatters(ends)))
 }
 
 // seats says how many seats are taken, and of how many.

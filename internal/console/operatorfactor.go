@@ -45,6 +45,7 @@ func (c *Console) mountOperatorFactors(r chi.Router) {
 	r.Get("/operator/enrol/qr.png", c.operatorQR)
 	r.Get("/operator/recover", c.show(c.operatorRecover))
 	r.Post("/operator/recover", c.show(c.operatorRecovered))
+	r.Get("/operator/calendar", c.show(c.operatorCalendarPage))
 	r.Get("/operator/security", c.show(c.operatorSecurity))
 	r.Get("/operator/security/add", c.show(c.operatorAdd))
 	r.Get("/operator/security/{factor}/remove", c.show(c.operatorRemoval))

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/expiry"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/oidc"
 )
@@ -20,7 +21,7 @@ import (
 // applications cache the document for (an hour); a day of retirement many times what the longest token signed by it lives
 // (a quarter of an hour), so that nobody who verifies with a stale document meets an unknown key.
 const (
-	keyActive   = 90 * 24 * time.Hour
+	keyActive   = expiry.SigningKeyLife
 	keyAnnounce = 24 * time.Hour
 	keyRetire   = 24 * time.Hour
 )

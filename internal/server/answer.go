@@ -86,6 +86,21 @@ func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, f failure)
 	}
 }
 
+// allowed gives the methods that a path takes, which an answer 405 has to name (RFC 9110 section 15.5.6).
+func allowed(r chi.Routes, path string) []string {
+	var out []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		asked := m
+		if m == http.MethodHead {
+			asked = http.MethodGet // what answers GET answers HEAD
+		}
+		if r.Match(chi.NewRouteContext(), asked, path) {
+			out = append(out, m)
+		}
+	}
+	return []string{strings.Join(out, ", ")}
+}
+
 func writeJSON(w http.ResponseWriter, status int, contentType string, body map[string]any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")

@@ -104,6 +104,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Every("keys", time.Hour, provider.Rotate)
 	worker.Every("needs-roles", 24*time.Hour, o.DB.TellWhoWaits)
 	worker.Every("expiries", time.Hour, o.DB.TellExpiries)
+	worker.Every("installation-expiries", time.Hour, o.DB.TellInstallation)
 	worker.Every("relationships", time.Minute, o.DB.EndServed)
 	worker.Every("silences", 15*time.Minute, o.DB.TellSilences)
 	worker.Every("names", 5*time.Second, func(ctx context.Context) error { return o.DB.IndexNames(ctx, store.WorthIndexing) })
@@ -119,7 +120,10 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),
 		bound(strings.HasPrefix(o.URL, "https://")), middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, notFound) })
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, methodNotAllowed) })
+	r.MethodNotAllowed(func(w http.ResponseWriter, q *http.Request) {
+		w.Header()["Allow"] = allowed(r, q.URL.Path)
+		refuse(w, q, o.Log, methodNotAllowed)
+	})
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		r.MethodFunc(method, "/healthz", healthz)
 		r.MethodFunc(method, "/readyz", s.readyz(o.DB))

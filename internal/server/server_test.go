@@ -66,6 +66,12 @@ func TestServer_HeadIsServedWhereGetIs(t *testing.T) {
 			t.Errorf("%s: got %d %s, GET gives %d %s", target, got.Code, got.Header().Get("Content-Type"), want.Code, want.Header().Get("Content-Type"))
 		}
 	}
+	// RFC 9110 section 15.5.6: an answer 405 says what is taken instead.
+	for target, want := range map[string]string{"/setup": "GET, HEAD, POST", "/operator/log": "GET, HEAD", "/operator/signout": "POST", "/o/northwind/users": "GET, HEAD"} {
+		if got := ask(s, http.MethodDelete, target); got.Code != http.StatusMethodNotAllowed || got.Header().Get("Allow") != want {
+			t.Errorf("%s: got %d, Allow %q, want %q", target, got.Code, got.Header().Get("Allow"), want)
+		}
+	}
 	if got := ask(s, http.MethodHead, "/token"); got.Code != http.StatusMethodNotAllowed {
 		t.Errorf("got %d at an address that takes POST alone", got.Code)
 	}
