@@ -1,13 +1,17 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
@@ -32,6 +36,7 @@ import (
 //	…/sso, …/sso/new, edit, drop     sso          provider, our values, theirs
 //	…/sso/test, tests/{t}, open      sso          the test sign-in with its report; opens the connection where the link may
 //	…/certificate, ask               certificate  compares and approves what a SAML provider publishes
+//	…/certificate/new, retire        certificate  takes a certificate of one that publishes nothing; ends the old one
 //
 // Each request reads the link anew in its own transaction, by the cookie's token, and asks whether it is for this: an expired or revoked
 // link ends between two pages. What it reaches is what stands in its row, never what a form or an address names.
@@ -59,6 +64,13 @@ func (c *Console) mountSetupGuide(r chi.Router) {
 		r.Get("/sso/tests/{test}", c.guide(connection.SetUpSSO, c.setupTest))
 		r.Get("/certificate", c.guide(connection.SetUpCertificate, c.setupCertificate))
 		r.Post("/certificate/ask", c.show(c.askSetupMetadata))
+		r.Post("/certificate/new", c.show(c.handInCertificate))
+		r.Post("/certificate/retire", c.guideChange(connection.SetUpCertificate, func(g *guide, tx *store.Tx) (string, error) {
+			if g.form("sure") == "" {
+				return "", fault.New(fault.Invalid, "Say that your provider signs with another certificate now: without the right one nobody could sign in.")
+			}
+			return "certificate", tx.RetireSAMLCertificate(g.ctx, g.actor, &g.Link, g.form("fingerprint"))
+		}))
 		r.Post("/certificate", c.guideChange(connection.SetUpCertificate, func(g *guide, tx *store.Tx) (string, error) {
 			return "certificate", tx.SetupCertificate(g.ctx, g.actor, &g.Link, g.form("fingerprint"))
 		}))
@@ -721,6 +733,15 @@ func (c *Console) setupTest(g *guide, tx *store.Tx) (templ.Component, error) {
 type guideCertificates struct {
 	*guide
 	samlPage
+	Given, Wrong string // what was handed in and cannot be taken, and why
+}
+
+// describes names what stands beside the field for a new certificate.
+func (s guideCertificates) describes() string {
+	if s.Wrong != "" {
+		return "document-hint document-error"
+	}
+	return "document-hint"
 }
 
 // certificatesOf reads what counts and what waits at the connection that the link is for.
@@ -762,6 +783,61 @@ func (c *Console) askSetupMetadata(w http.ResponseWriter, r *http.Request) error
 	}
 	http.Redirect(w, r, string(g.here("certificate")), http.StatusSeeOther)
 	return nil
+}
+
+// handInCertificate takes a certificate, or metadata, of a provider that publishes none: pasted, or as a file.
+func (c *Console) handInCertificate(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseMultipartForm(1 << 20); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
+	}
+	g := c.newGuide(w, r, "Renew the certificate")
+	given := strings.TrimSpace(g.form("document"))
+	if file, _, err := r.FormFile("file"); err == nil {
+		raw, err := io.ReadAll(io.LimitReader(file, 1<<20))
+		_ = file.Close()
+		if err != nil {
+			return fault.Wrap(err, fault.Invalid, "The file could not be read.")
+		}
+		if len(raw) > 0 {
+			given = fileText(raw)
+		}
+	}
+	waits := false
+	err := g.changes(connection.SetUpCertificate, func(tx *store.Tx) (err error) {
+		waits, err = tx.HandInSAML(g.ctx, g.actor, &g.Link, given)
+		return err
+	})
+	if f := fault.As(err); f != nil && (f.Kind == fault.Invalid || f.Kind == fault.TooLarge || f.Code == "nothing-new") {
+		if strings.Contains(given, "PRIVATE KEY") {
+			given = "" // it goes nowhere, the page that says so included
+		}
+		var s guideCertificates
+		if err := c.DB.Read(g.ctx, organizationOf(r), func(tx *store.Tx) (err error) {
+			s, err = c.certificatesOf(g, tx)
+			return err
+		}); err != nil {
+			return g.refused(err)
+		}
+		s.Given, s.Wrong = given, f.Message
+		return page.Render(w, r, http.StatusUnprocessableEntity, setupCertificatePage(s))
+	}
+	if err != nil {
+		return g.refused(err)
+	}
+	done := "counts"
+	if waits {
+		done = "waits"
+	}
+	http.Redirect(w, r, string(g.here("certificate", "done", done)), http.StatusSeeOther)
+	return nil
+}
+
+// fileText is an uploaded certificate as text: many consoles give it as DER, which is not text.
+func fileText(raw []byte) string {
+	if utf8.Valid(raw) && !bytes.ContainsRune(raw, 0) {
+		return string(raw)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
 }
 
 func (c *Console) ask(ctx context.Context, org id.Organization, way id.Connection) error {

@@ -129,7 +129,7 @@ func (s *service) provider(ctx context.Context, c connection.Connection) (*saml.
 	if err != nil {
 		return nil, err
 	}
-	if !known.Fetched {
+	if !known.Fetched && !known.Renewed {
 		m, err := s.read(c, []byte(known.Approved.Body), s.db.Now())
 		if err != nil {
 			return nil, err

@@ -20,7 +20,8 @@ import (
 type SAMLMetadata struct {
 	Approved, Pending ConnectionDocument // Body "": none
 	Declined          string             // the fingerprint of the newest document that an administrator did not want
-	Fetched           bool               // from an address; else the settings hold the document, and only they change it
+	Fetched           bool               // from an address; else the settings hold the document
+	Renewed           bool               // not fetched, and renewed by hand since (setup_renewal.go): the settings' own counts no more
 }
 
 // The kinds of a connection's documents. Whatever decides which document is trusted is part of the kind, so that a connection
@@ -42,13 +43,15 @@ const declinedFor = 365 * 24 * time.Hour
 // SAMLMetadata reads it.
 func (tx *Tx) SAMLMetadata(ctx context.Context, c connection.Connection) (SAMLMetadata, error) {
 	m := SAMLMetadata{Fetched: !strings.HasPrefix(c.Settings.Metadata, "<")}
-	if !m.Fetched {
-		m.Approved.Body = c.Settings.Metadata
-		return m, nil
-	}
 	var err error
 	if m.Approved, _, err = tx.ConnectionDocument(ctx, c.ID, samlKind(samlApproved, c)); err != nil {
 		return m, err
+	}
+	if !m.Fetched {
+		// The kind names the settings' document: one that is declared anew voids what was handed in before it.
+		if m.Renewed = m.Approved.Body != ""; !m.Renewed {
+			m.Approved.Body = c.Settings.Metadata
+		}
 	}
 	if m.Pending, _, err = tx.ConnectionDocument(ctx, c.ID, samlKind(samlPending, c)); err != nil {
 		return m, err

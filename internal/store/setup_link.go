@@ -443,6 +443,13 @@ func (tx *Tx) SetupCertificate(ctx context.Context, actor audit.Actor, l *SetupL
 	if err := setupScope(l, connection.SetUpCertificate); err != nil {
 		return err
 	}
+	// What the contact handed in is approved by somebody else: what a provider publishes at its address is at least the provider's.
+	if _, _, _, err := tx.renewal(ctx, l); err == nil {
+		return fault.New(fault.Forbidden, "What was handed in is approved by %s, and not through this setup link.", l.MadeBy).
+			WithCode(string(connection.CodeSetupScope))
+	} else if fault.KindOf(err) != fault.Conflict {
+		return err
+	}
 	return tx.DecideSAMLMetadata(ctx, actor, l.Renews, fingerprint, true, "Compared by the contact of a setup link.")
 }
 
