@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
@@ -266,7 +267,8 @@ func (c *Console) termsForm(v *visit, tx *store.Tx) (templ.Component, error) {
 		}),
 	}
 	if !l.Terms.Expires.IsZero() {
-		page.Expires = l.Terms.Expires.UTC().Format("2006-01-02")
+		// The last whole day: what is read again from the form is the same end.
+		page.Expires = l.Terms.Expires.UTC().Add(-time.Nanosecond).Format("2006-01-02")
 	}
 	return termsPage(page), nil
 }

@@ -807,8 +807,8 @@ func (f *flow) usePasskey(
 	if err != nil {
 		return "", landed, hints, err
 	}
-	if hints.Organization != "" && hints.Organization != org {
-		return hints.Organization, landed, hints, refuse(connection.CodeOtherOrganization, "")
+	if err := f.serves(ctx, org, hints.Organization); err != nil {
+		return hints.Organization, landed, hints, err
 	}
 	state, err := f.DB.Keys.Open(store.ChallengePlace(c.ID), c.Secret)
 	if err != nil {
