@@ -13,4 +13,4 @@ create table provider_users (
 );
 create index provider_users_home on provider_users (home, organization);
 
-update schema_info set schema_version = 20 where id = 1;
+update schema_info set schema_version = 19 where id = 1;

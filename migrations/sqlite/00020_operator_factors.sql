@@ -36,4 +36,4 @@ create table operator_recoveries (
 -- What was shown for a session, as the methods of RFC 8176; none is a session from before, which a password began.
 alter table operator_sessions add column amr text;
 
-update schema_info set schema_version = 21 where id = 1;
+update schema_info set schema_version = 20 where id = 1;

@@ -17,4 +17,4 @@ create table directory_repairs (
   foreign key (organization, directory) references directories (organization, id) on delete cascade
 );
 
-update schema_info set schema_version = 18, oldest_binary = 18 where id = 1;
+update schema_info set schema_version = 17, oldest_binary = 17 where id = 1;

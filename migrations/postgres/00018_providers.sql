@@ -12,4 +12,4 @@ create index relationships_client on relationships (client, provider);
 alter table families add column client text collate "C";
 create index families_client on families (organization, client, user_id) where client is not null;
 
-update schema_info set schema_version = 19 where id = 1;
+update schema_info set schema_version = 18 where id = 1;

@@ -85,4 +85,4 @@ alter table name_grams alter column list set storage external, set (toast_tuple_
 alter table name_ids alter column ids set storage external, set (toast_tuple_target = 8160);
 -- +goose StatementEnd
 
-update schema_info set schema_version = 17 where id = 1;
+update schema_info set schema_version = 16 where id = 1;

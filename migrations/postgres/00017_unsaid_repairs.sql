@@ -35,4 +35,4 @@ end
 $$;
 -- +goose StatementEnd
 
-update schema_info set schema_version = 18, oldest_binary = 18 where id = 1;
+update schema_info set schema_version = 17, oldest_binary = 17 where id = 1;

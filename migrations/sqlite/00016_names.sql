@@ -55,4 +55,4 @@ create table name_ids (
   foreign key (organization, directory) references name_indexes (organization, directory) on delete cascade
 );
 
-update schema_info set schema_version = 17 where id = 1;
+update schema_info set schema_version = 16 where id = 1;

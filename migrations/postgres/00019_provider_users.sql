@@ -31,4 +31,4 @@ end
 $$;
 -- +goose StatementEnd
 
-update schema_info set schema_version = 20 where id = 1;
+update schema_info set schema_version = 19 where id = 1;
