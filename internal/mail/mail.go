@@ -32,22 +32,22 @@ type Template string
 // The letters, with the values each wants beside those of every letter: Organization (a name), and Name (of the recipient,
 // may be empty). A Link is an absolute address. Times are written by When.
 const (
-	Invitation       Template = "invitation"        // Inviter, Link, Until, Roles []string, Again bool (sent once more: the earlier link is void)
-	PasswordReset    Template = "password-reset"    // Link, Until
-	SignInCode       Template = "sign-in-code"      // Code, Minutes
-	VerifyEmail      Template = "verify-email"      // Link, Until; it goes to the new address
-	EmailChanged     Template = "email-changed"     // NewEmail, At, Link; it goes to the old address
-	SecurityNotice   Template = "security-notice"   // What (a sentence: "A passkey was added."), At, IP, Device, Link
-	AccessChanged    Template = "access-changed"    // By, Changes []string, Link
-	NeedsRoles       Template = "needs-roles"       // Who ("Dana waits", "12 people wait"), Note, Link
-	ExpiryWarning    Template = "expiry-warning"    // What ("The token of the directory entra"), On, Days int, Then (what happens), Link
-	Expired          Template = "expired"           // What, On, Then, Link
-	DirectorySilent  Template = "directory-silent"  // Directory, Since, Link
-	DirectoryBack    Template = "directory-back"    // Directory, Since (the silence's beginning), Link
-	BrakeWave        Template = "brake-wave"        // Directory, Count int, Link
-	Conflict         Template = "conflict"          // What (a sentence), Link
-	SetupLink        Template = "setup-link"        // Inviter, Purpose ("single sign-on"), Link, Until
-	Trial            Template = "trial"             // nothing: the operator's "send me a letter"
+	Invitation      Template = "invitation"       // Inviter, Link, Until, Roles []string, Again bool (sent once more: the earlier link is void)
+	PasswordReset   Template = "password-reset"   // Link, Until
+	SignInCode      Template = "sign-in-code"     // Code, Minutes
+	VerifyEmail     Template = "verify-email"     // Link, Until; it goes to the new address
+	EmailChanged    Template = "email-changed"    // NewEmail, At, Link; it goes to the old address
+	SecurityNotice  Template = "security-notice"  // What (a sentence: "A passkey was added."), At, IP, Device, Link
+	AccessChanged   Template = "access-changed"   // By, Changes []string, Link
+	NeedsRoles      Template = "needs-roles"      // Who ("Dana waits", "12 people wait"), Note, Link
+	ExpiryWarning   Template = "expiry-warning"   // What ("The token of the directory entra"), On, Days int, Then (what happens), Link
+	Expired         Template = "expired"          // What, On, Then, Link
+	DirectorySilent Template = "directory-silent" // Directory, Since, Link
+	DirectoryBack   Template = "directory-back"   // Directory, Since (the silence's beginning), Link
+	BrakeWave       Template = "brake-wave"       // Directory, Count int, Link
+	Conflict        Template = "conflict"         // What (a sentence), Link
+	SetupLink       Template = "setup-link"       // Inviter, Purpose ("single sign-on"), Link, Until
+	Trial           Template = "trial"            // nothing: the operator's "send me a letter"
 )
 
 // Letter is what is said to whom.

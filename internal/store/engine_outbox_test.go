@@ -135,7 +135,9 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 			t.Errorf("got %+v, want one event that says why", failed)
 		}
 		again := func(o id.Organization) error {
-			return db.Write(t.Context(), o, func(tx *store.Tx) error { return tx.Redeliver(t.Context(), d.ID, audit.Actor{Kind: audit.ActorOperator, ID: "op"}) })
+			return db.Write(t.Context(), o, func(tx *store.Tx) error {
+				return tx.Redeliver(t.Context(), d.ID, audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+			})
 		}
 		if err := again("eastwind"); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("another organization: got %v, want it not found", err)

@@ -78,7 +78,7 @@ func (p *pack) add(r namedRecord) error {
 	if err != nil || u.String() != r.id {
 		return fmt.Errorf("the id %q of a record is no UUID", r.id)
 	}
-	place := uint16(len(p.ids)) //nolint:gosec // below packRecords
+	place := uint16(len(p.ids)) // below packRecords
 	p.ids = append(p.ids, u)
 	into := func(gram int64) {
 		if list := p.lists[gram]; len(list) == 0 || list[len(list)-1] != place {
