@@ -596,39 +596,6 @@ func TestUpstream_EndpointsThatMisbehave(t *testing.T) {
 			w.refuses(signin.CodeProvider, w.signIn)
 		})
 	}
-	hostile(t, "55 the provider hangs", func(t *testing.T, w *world) {
-		release := make(chan struct{})
-		t.Cleanup(func() { close(release) })
-		w.idp.discovery = func(_ http.ResponseWriter, r *http.Request, _ map[string]any) bool {
-			select {
-			case <-release:
-			case <-r.Context().Done():
-			}
-			return true
-		}
-		done := make(chan struct{})
-		elsewhere := make(chan time.Duration, 1)
-		bystander := *w
-		bystander.browser = newBrowser()
-		go func() {
-			defer close(done)
-			began := time.Now()
-			to := bystander.away("/signin?organization=southwind")
-			elsewhere <- time.Since(began)
-			if !strings.HasPrefix(to, w.other.URL) {
-				t.Errorf("the bystander was sent to %q", to)
-			}
-		}()
-		began := time.Now()
-		w.refuses(signin.CodeUnreachable, func() answer { return w.get(w.get(toConsole).header.Get("Location")) })
-		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		<-done
-		if took := <-elsewhere; took > 20*time.Second {
-			t.Errorf("another organization waited %v", took)
-		}
-	})
 	hostile(t, "an outage later: the last good documents serve", func(_ *testing.T, w *world) {
 		w.mustSignIn()
 		w.clock.Advance(2 * time.Hour)

@@ -41,6 +41,7 @@ type idp struct {
 	userinfo  func(w http.ResponseWriter, r *http.Request, c map[string]any) bool
 	discovery func(w http.ResponseWriter, r *http.Request, d map[string]any) bool
 	keys      func() []jose.JSONWebKey
+	stall     func(w http.ResponseWriter, r *http.Request) bool // comes before everything else
 	noPKCE    bool
 	proof     func(r *http.Request) bool // judges the client instead of its secret
 }
@@ -96,6 +97,9 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.hits[r.URL.Path]++
 	p.mu.Unlock()
+	if p.stall != nil && p.stall(w, r) {
+		return
+	}
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		d := map[string]any{

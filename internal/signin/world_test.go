@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/go-cmp/cmp"
@@ -73,7 +74,8 @@ func newWorld(t *testing.T, kind storetest.Kind) *world {
 	})
 	w.service = &signin.SignIn{
 		DB: w.db, URL: w.app.URL, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Guard: netguard.New(netguard.Policy{AllowPrivate: true}),
+		// The client as a whole waits for long: what ends earlier was ended by the sign-in's own limits.
+		Guard: netguard.New(netguard.Policy{AllowPrivate: true, Timeout: time.Minute}),
 		From:  func(*http.Request) (string, string) { return w.ip, "request-1" },
 	}
 	w.service.Mount(m)
