@@ -123,7 +123,7 @@ func TestKeys_AreTheContractsVariables(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"database", "database_direct", "key", "addr", "url", "allow_private_networks",
-		"smtp_url", "mail_from", "trusted_proxies",
+		"smtp_url", "mail_from", "operator_mfa", "trusted_proxies",
 	}
 	if diff := cmp.Diff(config.Keys(), want); diff != "" {
 		t.Error(diff)
