@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -31,7 +34,7 @@ const (
 	look    = time.Second      // how often it looks for due deliveries when nobody tells it of one
 	lease   = time.Minute      // how long a node has a delivery before another may try it
 	attempt = 40 * time.Second // how long one try may take, well within the lease
-	batch   = 16               // how many it has under way at once
+	window  = 64               // how many due deliveries it looks at together; how many it carries out at once is its room's affair
 )
 
 // Worker does the deliveries and the periodic work of one node.
@@ -40,6 +43,8 @@ type Worker struct {
 	log      *slog.Logger
 	handlers map[outbox.Kind]Handler
 	periodic []periodic
+	room     *room
+	ended    chan struct{} // has something to receive when a place became free
 }
 
 type periodic struct {
@@ -50,7 +55,7 @@ type periodic struct {
 
 // New makes a worker without handlers.
 func New(db *store.DB, log *slog.Logger) *Worker {
-	return &Worker{db: db, log: log, handlers: map[outbox.Kind]Handler{}}
+	return &Worker{db: db, log: log, handlers: map[outbox.Kind]Handler{}, room: newRoom(), ended: make(chan struct{}, 1)}
 }
 
 // Handle says who carries out deliveries of a kind. All are said before Run.
@@ -71,33 +76,86 @@ func (w *Worker) Run(ctx context.Context) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	for {
-		for w.Deliver(ctx) == batch {
-			// A full batch: more may be waiting.
+		var ended <-chan struct{}
+		if _, waiting := w.fill(ctx, &running); waiting {
+			ended = w.ended // a free place is of interest only where somebody may wait for it
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.db.Posted():
 		case <-ticker.C:
+		case <-ended:
 		}
 	}
 }
 
-// Deliver carries out what is due now, at most one batch, and gives the number of tries made.
+// Deliver carries out what is due now and has a place, and gives the number of tries made when all of them are through.
 func (w *Worker) Deliver(ctx context.Context) int {
-	due, err := w.db.LeaseDeliveries(ctx, batch, lease)
-	if err != nil {
-		if ctx.Err() == nil {
-			w.log.Error("deliveries cannot be read", "error", err)
-		}
-		return 0
-	}
 	var tries sync.WaitGroup
-	for _, d := range due {
-		tries.Go(func() { w.try(ctx, d) })
-	}
+	begun, _ := w.fill(ctx, &tries)
 	tries.Wait()
-	return len(due)
+	return begun
+}
+
+// fill begins the deliveries that are due and that there is room for, each by itself: it waits for none of them. It gives how many it
+// began, and whether more may be waiting for a place. A delivery is taken only when it can begin, since its lease runs from then on.
+func (w *Worker) fill(ctx context.Context, tries *sync.WaitGroup) (begun int, waiting bool) {
+	for ctx.Err() == nil {
+		full := w.room.full()
+		waiting = waiting || full.Any()
+		due, err := w.db.DueDeliveries(ctx, window, full)
+		if err != nil {
+			w.cannot(ctx, err)
+			return begun, waiting
+		}
+		chosen := map[id.Delivery]outbox.Delivery{}
+		for _, d := range due {
+			if w.room.enter(d) {
+				chosen[d.ID] = d
+			} else {
+				waiting = true
+			}
+		}
+		if len(chosen) > 0 {
+			taken, err := w.db.LeaseDeliveries(ctx, len(chosen), lease, slices.Collect(maps.Keys(chosen))...)
+			for _, d := range taken {
+				delete(chosen, d.ID)
+				begun++
+				tries.Go(func() {
+					defer w.leave(d)
+					w.try(ctx, d)
+				})
+			}
+			for _, d := range chosen { // another node was quicker
+				w.room.leave(d)
+			}
+			if err != nil {
+				w.cannot(ctx, err)
+			}
+			if err != nil || len(taken) == 0 {
+				return begun, waiting
+			}
+		}
+		if len(due) < window {
+			return begun, waiting
+		}
+	}
+	return begun, waiting
+}
+
+func (w *Worker) leave(d outbox.Delivery) {
+	w.room.leave(d)
+	select {
+	case w.ended <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+func (w *Worker) cannot(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		w.log.Error("deliveries cannot be read", "error", err)
+	}
 }
 
 // try carries out one delivery and notes how it went. A try that has begun is finished even when the node is stopping.

@@ -40,26 +40,41 @@ func (w *work) post(org id.Organization, d outbox.Delivery) id.Delivery {
 // for its next look.
 func (db *DB) Posted() <-chan struct{} { return db.posted }
 
-// LeaseDeliveries takes up to n deliveries that are due, for the length of the lease: nobody else gets them meanwhile,
-// and if this node dies they are due again afterwards. Each counts as one more attempt.
-func (db *DB) LeaseDeliveries(ctx context.Context, n int, lease time.Duration) ([]outbox.Delivery, error) {
-	var due bool
-	// A look first: most of the time nothing is due, and a look costs the writer nothing.
-	err := db.System().Read(ctx, func(tx *SystemTx) error {
-		return tx.lastRow(ctx, `
-			select exists (
-				select 1
-				from outbox
-				where delivered is null
-				and failed is null
-				and next_at <= $1
-				and (leased_until is null or leased_until <= $1))`, micros(tx.Now())).Scan(&due)
+// DueDeliveries gives up to n deliveries that are due and that nobody has, the longest due first, without what is full. It takes none
+// of them: only what they are, for whom and where to is said. A look costs the writer nothing, and most of the time nothing is due.
+func (db *DB) DueDeliveries(ctx context.Context, n int, full outbox.Full) (due []outbox.Delivery, err error) {
+	err = db.System().Read(ctx, func(tx *SystemTx) (err error) {
+		args := arguments{micros(tx.Now())}
+		due, err = collect[outbox.Delivery](tx.query(ctx, `
+			select id, organization, kind, destination
+			from outbox
+			where delivered is null
+			and failed is null
+			and next_at <= $1
+			and (leased_until is null or leased_until <= $1)
+			and not (`+in("kind", full.Kinds, args.add)+`)
+			and not (`+in("kind || ' ' || organization", full.Organizations, args.add)+`)
+			and not (`+in("kind || ' ' || destination", full.Destinations, args.add)+`)
+			order by next_at
+			limit `+args.add(n), args...))(func(s scanner) (d outbox.Delivery, err error) {
+			return d, s.Scan(&d.ID, &d.Organization, &d.Kind, &d.Destination)
+		})
+		return err
 	})
-	if err != nil || !due {
-		return nil, err
-	}
-	var taken []outbox.Delivery
+	return due, err
+}
+
+// LeaseDeliveries takes up to n deliveries that are due, of the chosen ones where any are named, for the length of the lease: nobody
+// else gets them meanwhile, and if this node dies they are due again afterwards. Each counts as one more attempt. A chosen one that
+// another node was quicker to take is not among them.
+func (db *DB) LeaseDeliveries(ctx context.Context, n int, lease time.Duration, chosen ...id.Delivery) (taken []outbox.Delivery, err error) {
 	err = db.System().Write(ctx, func(tx *SystemTx) (err error) {
+		args := arguments{micros(tx.Now().Add(lease)), micros(tx.Now()), n}
+		which := ""
+		if len(chosen) > 0 {
+			which = `
+				and ` + in("id", chosen, args.add)
+		}
 		taken, err = collect[outbox.Delivery](tx.query(ctx, `
 			update outbox
 			set leased_until = $1, attempts = attempts + 1
@@ -69,10 +84,10 @@ func (db *DB) LeaseDeliveries(ctx context.Context, n int, lease time.Duration) (
 				where delivered is null
 				and failed is null
 				and next_at <= $2
-				and (leased_until is null or leased_until <= $2)
+				and (leased_until is null or leased_until <= $2)`+which+`
 				order by next_at
 				limit $3`+tx.d.skipLocked()+`)
-			returning `+outboxColumns, micros(tx.Now().Add(lease)), micros(tx.Now()), n))(scanDelivery)
+			returning `+outboxColumns, args...))(scanDelivery)
 		return err
 	})
 	return taken, err
