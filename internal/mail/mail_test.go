@@ -10,7 +10,7 @@ import (
 
 // values is a letter's data with a hostile text for every string.
 func values(hostile string) map[string]any {
-	data := map[string]any{"Minutes": 10, "Days": 3, "Count": 12, "Again": true, "Roles": []string{hostile}, "Changes": []string{hostile}}
+	data := map[string]any{"Minutes": 10, "Days": 3, "Count": 12, "Again": true, "Operator": false, "Roles": []string{hostile}, "Changes": []string{hostile}}
 	for _, name := range []string{
 		"Organization", "Inviter", "Until", "Code", "NewEmail", "At", "What", "IP", "Device", "By", "Who", "Note", "On", "Then",
 		"Directory", "Since", "Purpose",

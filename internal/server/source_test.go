@@ -89,6 +89,8 @@ func TestSecrets_183_AreComparedInConstantTime(t *testing.T) {
 		"internal/store/directory_token.go ID token":              "a row's id",
 		"internal/apply/apply.go string secret":                   "an operator's file with what it said before",
 		"internal/apply/declare.go secret string":                 "an operator's file with what it said before",
+		"internal/apply/webhook.go string secrets":                "an operator's file with what it said before",
+		"internal/saml/renew.go Fingerprint fingerprint":          "of a published certificate",
 		"internal/console/operatorfactor.go Hash here":            "SHA-256 of handles, of an operator's own sessions",
 		"internal/saml/logout.go relayState Handle":               "a string with itself",
 		"internal/saml/request.go RelayState Handle":              "a string with itself",
