@@ -215,7 +215,7 @@ func (tx *Tx) tellExpiry(ctx context.Context, w dueWarning) error {
 		tx.Organization, w.ID, micros(w.At), w.step, micros(tx.now))
 	days := int(math.Ceil(max(w.At.Sub(tx.now), 0).Hours() / 24))
 	l := mail.Letter{Template: mail.ExpiryWarning, Data: map[string]any{
-		"What": w.What, "On": mail.When(w.At), "Days": days, "Then": w.Then, "Link": tx.pageLink("calendar"),
+		"What": w.What, "On": mail.When(w.At), "Days": days, "Then": w.Then, "Link": tx.pageLink("calendar"), "Operator": false,
 	}}
 	if w.Path != "" {
 		l.Data["Link"] = tx.pageLink(w.Path)
