@@ -54,6 +54,7 @@ func TestPush_ADecidedCollisionIsAboutTheTwoItNamed(t *testing.T) {
 			if len(open) != 1 {
 				t.Fatalf("%d collisions", len(open))
 			}
+			w.clock.Advance(1e9) // the last word counts, so that each has its time
 			w.change(func(ctx context.Context, tx *store.Tx) error {
 				return tx.ResolveCollision(ctx, open[0].ID, true, admin)
 			})
