@@ -164,7 +164,7 @@ func TestOverview_SaysWhatWantsAttention(t *testing.T) {
 		}))
 		expect("without a free seat", "All seats are taken")
 		clock.Advance(19*24*time.Hour + 12*time.Hour)
-		expect("in the last day", "The token main of Northwind Entra ID expires in 8 hours")
+		expect("in the last day", "The token main of Northwind Entra ID expires in 9 hours")
 		clock.Advance(24 * time.Hour)
 		expect("afterwards", "The token main of Northwind Entra ID expired on")
 

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,10 +36,12 @@ func TestWebhooks_ShowAReceiptForEachDeliveryAndSendItAgain(t *testing.T) {
 			}})
 			return err
 		}))
-		taken, err := db.LeaseDeliveries(ctx, 1, time.Minute)
+		taken, err := db.LeaseDeliveries(ctx, 100, time.Minute)
 		h.must(err)
-		if len(taken) != 1 || taken[0].Kind != outbox.Webhook {
-			t.Fatalf("posted: %+v", taken)
+		// The people of the world have letters of their own under way.
+		taken = slices.DeleteFunc(taken, func(d outbox.Delivery) bool { return d.Kind != outbox.Webhook })
+		if len(taken) != 1 {
+			t.Fatalf("%d webhook deliveries were posted, want one", len(taken))
 		}
 		at := "/o/northwind/webhooks/" + string(hook)
 		again := at + "/deliveries/" + string(taken[0].ID) + "/again"
