@@ -113,6 +113,15 @@ func samlConnection(ctx context.Context, tx *store.Tx, c id.Connection) (connect
 	return found.Connection, err
 }
 
+// keyedConnection reads a connection whose provider knows us by keys of our own.
+func keyedConnection(ctx context.Context, tx *store.Tx, c id.Connection) (connection.Connection, error) {
+	found, err := tx.SignInConnection(ctx, c)
+	if err == nil && !found.OwnsKeys() {
+		err = fault.New(fault.NotFound, "The provider of the connection %s does not know us by keys of our own.", c)
+	}
+	return found.Connection, err
+}
+
 func (a *API) samlMetadata(api huma.API) {
 	const path = "/organizations/{organization}/connections/{connection}/metadata"
 	handle(a, api, huma.Operation{
@@ -167,10 +176,10 @@ func (a *API) samlMetadata(api huma.API) {
 func (a *API) samlKeys(api huma.API) {
 	const path = "/organizations/{organization}/connections/{connection}/keys"
 	handle(a, api, huma.Operation{
-		OperationID: "list-connection-keys", Method: http.MethodGet, Path: path, Summary: "Our own keys towards a SAML identity provider",
+		OperationID: "list-connection-keys", Method: http.MethodGet, Path: path, Summary: "Our own keys towards an identity provider: SAML, or OpenID Connect with private_key_jwt",
 	}, func(ctx context.Context, in *OfConnection) (out *List[SAMLKey], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
-			c, err := samlConnection(ctx, tx, in.Connection)
+			c, err := keyedConnection(ctx, tx, in.Connection)
 			if err != nil {
 				return err
 			}
@@ -185,7 +194,10 @@ func (a *API) samlKeys(api huma.API) {
 		Summary: "Make the next key: it is published at once, and used once it is put in use",
 	}, func(ctx context.Context, in *makeKey) (*one[SAMLKey], error) {
 		err := a.read(ctx, in.Organization, func(tx *store.Tx) error {
-			_, err := samlConnection(ctx, tx, in.Connection)
+			c, err := keyedConnection(ctx, tx, in.Connection)
+			if err == nil && c.Protocol != connection.SAML && store.KeyPurpose(in.Body.Purpose) != store.KeySigns {
+				err = fault.New(fault.Invalid, "Towards an OpenID Provider there are keys that sign only.")
+			}
 			return err
 		})
 		if err != nil {

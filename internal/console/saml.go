@@ -48,7 +48,8 @@ type certificateLine struct {
 type samlKeyLine struct {
 	certificateLine
 	store.SAMLKey
-	Made when
+	KeyID string // in the key set, towards an OpenID Provider
+	Made  when
 }
 
 // addressLine is an address of the provider, and whether the waiting document changes it.
@@ -72,6 +73,7 @@ type samlPage struct {
 	// Ours.
 	Signing, Encryption []samlKeyLine
 	Metadata, ACS, SLO  string
+	KeySet              string // towards an OpenID Provider, which needs none of the three
 }
 
 func (p samlPage) at(path string) templ.SafeURL {
@@ -107,14 +109,43 @@ func samlConnection(v *visit, tx *store.Tx) (connection.Connection, error) {
 	return found.Connection, err
 }
 
+// published is where the provider reads our keys.
+func published(of connection.Connection) string {
+	if of.Protocol == connection.SAML {
+		return "metadata"
+	}
+	return "key set"
+}
+
+// keyedConnection reads the connection of the address, whose provider knows us by keys of our own.
+func keyedConnection(v *visit, tx *store.Tx) (connection.Connection, error) {
+	v.section = "connections"
+	if err := v.setsUp(); err != nil {
+		return connection.Connection{}, err
+	}
+	found, err := tx.SignInConnection(v.ctx, id.Connection(chi.URLParam(v.r, "connection")))
+	if err == nil && !found.OwnsKeys() {
+		err = fault.New(fault.NotFound, "%s does not know us by keys of our own.", found.Name)
+	}
+	return found.Connection, err
+}
+
 func (c *Console) samlKeys(v *visit, tx *store.Tx) (templ.Component, error) {
-	of, err := samlConnection(v, tx)
+	of, err := keyedConnection(v, tx)
 	if err != nil {
 		return nil, err
 	}
 	v.title = "Certificates and keys of " + of.Name
 	base := c.URL + "/sso/" + url.PathEscape(string(v.organization.ID)) + "/" + url.PathEscape(string(of.ID))
 	p := samlPage{frame: v.frame, Connection: of, Metadata: base + "/metadata", ACS: base + "/acs", SLO: base + "/slo"}
+	if of.Protocol != connection.SAML {
+		v.title = "Keys of " + of.Name
+		p.KeySet = base + "/jwks"
+		if err := p.own(v, tx); err != nil {
+			return nil, err
+		}
+		return clientKeysPage(p), nil
+	}
 	known, err := tx.SAMLMetadata(v.ctx, of)
 	if err != nil {
 		return nil, err
@@ -125,19 +156,32 @@ func (c *Console) samlKeys(v *visit, tx *store.Tx) (templ.Component, error) {
 	if known.Approved.Body != "" {
 		p.approved(v, known)
 	}
-	keys, err := tx.SAMLKeys(v.ctx, of.ID)
-	if err != nil {
+	if err := p.own(v, tx); err != nil {
 		return nil, err
+	}
+	return samlKeysPage(p), nil
+}
+
+// own reads our keys.
+func (p *samlPage) own(v *visit, tx *store.Tx) error {
+	keys, err := tx.SAMLKeys(v.ctx, p.Connection.ID)
+	if err != nil {
+		return err
 	}
 	for _, k := range keys {
 		line := samlKeyLine{certificateLine: certificateLineOf(v, k.Certificate), SAMLKey: k, Made: v.when(k.Created, "")}
+		if p.KeySet != "" {
+			if line.KeyID, err = connection.KeyID(k.Certificate); err != nil {
+				return err
+			}
+		}
 		if k.Purpose == store.KeySigns {
 			p.Signing = append(p.Signing, line)
 		} else {
 			p.Encryption = append(p.Encryption, line)
 		}
 	}
-	return samlKeysPage(p), nil
+	return nil
 }
 
 // approved shows the document that counts, and what the one that waits would change.
@@ -221,18 +265,18 @@ func (c *Console) decideMetadata(v *visit, tx *store.Tx) (string, string, error)
 }
 
 func (c *Console) useSAMLKey(v *visit, tx *store.Tx) (string, string, error) {
-	of, err := samlConnection(v, tx)
+	of, err := keyedConnection(v, tx)
 	if err != nil {
 		return "", "", err
 	}
 	if err := tx.UseSAMLKey(v.ctx, v.viewer.actor, of.ID, chi.URLParam(v.r, "key")); err != nil {
 		return "", "", err
 	}
-	return samlDone(v, of, "The new key is in use. Remove the former one once "+of.Name+" has read our metadata again.")
+	return samlDone(v, of, "The new key is in use. Remove the former one once "+of.Name+" has read our "+published(of)+" again.")
 }
 
 func (c *Console) removeSAMLKey(v *visit, tx *store.Tx) (string, string, error) {
-	of, err := samlConnection(v, tx)
+	of, err := keyedConnection(v, tx)
 	if err != nil {
 		return "", "", err
 	}
@@ -244,24 +288,27 @@ func (c *Console) removeSAMLKey(v *visit, tx *store.Tx) (string, string, error) 
 
 // allowed asks in a transaction of its own whether the viewer may change the connection of the address, for what cannot be done
 // within one: making a key, asking a provider.
-func (c *Console) allowed(w http.ResponseWriter, r *http.Request) (v *visit, of connection.Connection, err error) {
+func (c *Console) allowed(
+	w http.ResponseWriter, r *http.Request, read func(*visit, *store.Tx) (connection.Connection, error),
+) (v *visit, of connection.Connection, err error) {
 	if v, err = c.visit(w, r, "", ""); err != nil {
 		return v, of, redirected(w, r, err)
 	}
 	err = c.DB.Read(v.ctx, organizationOf(r), func(tx *store.Tx) (err error) {
 		if err = v.again(tx); err == nil {
-			of, err = samlConnection(v, tx)
+			of, err = read(v, tx)
 		}
 		return err
 	})
 	if err != nil {
-		err = c.refusedChange(v, err)
+		// Without the connection, so that nobody goes on with one that was refused.
+		return v, connection.Connection{}, c.refusedChange(v, err)
 	}
-	return v, of, err
+	return v, of, nil
 }
 
 func (c *Console) askMetadata(w http.ResponseWriter, r *http.Request) error {
-	v, of, err := c.allowed(w, r)
+	v, of, err := c.allowed(w, r, samlConnection)
 	if v == nil || of.ID == "" {
 		return err
 	}
@@ -275,12 +322,12 @@ func (c *Console) askMetadata(w http.ResponseWriter, r *http.Request) error {
 
 // makeSAMLKey makes the next key of a purpose. It is made before the transaction that keeps it, since that takes a moment.
 func (c *Console) makeSAMLKey(w http.ResponseWriter, r *http.Request) error {
-	v, of, err := c.allowed(w, r)
+	v, of, err := c.allowed(w, r, keyedConnection)
 	if v == nil || of.ID == "" {
 		return err
 	}
 	purpose := store.KeyPurpose(r.PostFormValue("purpose"))
-	if purpose != store.KeySigns && purpose != store.KeyDecrypts {
+	if purpose != store.KeySigns && (purpose != store.KeyDecrypts || of.Protocol != connection.SAML) {
 		return c.refusedChange(v, fault.New(fault.Invalid, "The form did not say what the key is for."))
 	}
 	if _, err := c.DB.EnsureSAMLKeys(v.ctx, of.Organization, of.ID); err != nil {
@@ -294,7 +341,7 @@ func (c *Console) makeSAMLKey(w http.ResponseWriter, r *http.Request) error {
 		if err := v.again(tx); err != nil {
 			return err
 		}
-		if _, err := samlConnection(v, tx); err != nil {
+		if _, err := keyedConnection(v, tx); err != nil {
 			return err
 		}
 		return tx.AddSAMLKey(v.ctx, v.viewer.actor, of.ID, key)
@@ -302,7 +349,7 @@ func (c *Console) makeSAMLKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return c.refusedChange(v, err)
 	}
-	c.setFlash(w, "The next key stands in our metadata. Put it in use once "+of.Name+" knows it.")
+	c.setFlash(w, "The next key stands in our "+published(of)+". Put it in use once "+of.Name+" knows it.")
 	http.Redirect(w, r, string(v.at("connections/"+string(of.ID)+"/keys")), http.StatusSeeOther)
 	return nil
 }

@@ -50,12 +50,9 @@ func publicKey(k store.SAMLKey) (jose.JSONWebKey, error) {
 	jwk := jose.JSONWebKey{
 		Key: k.Certificate.PublicKey, Algorithm: string(jose.RS256), Use: "sig", Certificates: []*x509.Certificate{k.Certificate},
 	}
-	sum, err := jwk.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return jwk, err
-	}
-	jwk.KeyID = b64(sum)
-	return jwk, nil
+	var err error
+	jwk.KeyID, err = connection.KeyID(k.Certificate)
+	return jwk, err
 }
 
 // assertion proves us to the token endpoint of one provider. Its audience is the issuer alone, never the endpoint: one that a hostile
