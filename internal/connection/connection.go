@@ -279,3 +279,9 @@ func DomainOf(address string) string {
 	}
 	return Domain(domain)
 }
+
+// OwnsKeys reports whether a connection's provider knows us by keys of our own: every SAML provider, and an OpenID Provider that takes
+// private_key_jwt.
+func (c Connection) OwnsKeys() bool {
+	return c.Protocol == SAML || c.Settings.AuthMethod == PrivateKey
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/store"
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
+	"github.com/vestibule-id/vestibule/oidc"
 )
 
 // The keys by which an OpenID Provider knows us are seen, and replaced one beside the other, like those towards SAML providers.
@@ -45,7 +46,7 @@ func TestClientKeys_AreSeenAndReplacedWithOverlap(t *testing.T) {
 			if k.Purpose != store.KeySigns {
 				continue
 			}
-			kid, err := connection.KeyID(k.Certificate)
+			kid, err := oidc.Thumbprint(k.Certificate.PublicKey)
 			h.must(err)
 			if !strings.Contains(page.text(row), kid) {
 				t.Errorf("the key id %s is not shown in %q", kid, page.text(row))

@@ -17,6 +17,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/oidc"
 )
 
 // AskMetadata asks a SAML connection's metadata address now.
@@ -171,7 +172,7 @@ func (p *samlPage) own(v *visit, tx *store.Tx) error {
 	for _, k := range keys {
 		line := samlKeyLine{certificateLine: certificateLineOf(v, k.Certificate), SAMLKey: k, Made: v.when(k.Created, "")}
 		if p.KeySet != "" {
-			if line.KeyID, err = connection.KeyID(k.Certificate); err != nil {
+			if line.KeyID, err = oidc.Thumbprint(k.Certificate.PublicKey); err != nil {
 				return err
 			}
 		}

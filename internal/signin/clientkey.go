@@ -16,6 +16,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/oidc"
 )
 
 // Proving ourselves to an OpenID Provider by a key (private_key_jwt, OpenID Connect Core section 9): each connection has its own
@@ -51,7 +52,7 @@ func publicKey(k store.SAMLKey) (jose.JSONWebKey, error) {
 		Key: k.Certificate.PublicKey, Algorithm: string(jose.RS256), Use: "sig", Certificates: []*x509.Certificate{k.Certificate},
 	}
 	var err error
-	jwk.KeyID, err = connection.KeyID(k.Certificate)
+	jwk.KeyID, err = oidc.Thumbprint(k.Certificate.PublicKey)
 	return jwk, err
 }
 
