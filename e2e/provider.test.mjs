@@ -121,7 +121,8 @@ for (const setting of [
       await look(page, "provider-factor");
       await page.getByRole("link", { name: /A passkey/ }).click();
       await page.getByRole("button", { name: "Make the passkey" }).click();
-      const got = await until("the application's tokens", () => here.application.last);
+      await page.waitForURL((u) => u.pathname === "/callback");
+      const got = here.application.last;
       assert.equal(got.claims.organization, "northwind");
       assert.ok(got.claims.amr.includes("mfa"), JSON.stringify(got.claims));
       assert.equal(got.claims.grants.length, 2);

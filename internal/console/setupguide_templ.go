@@ -2437,7 +2437,7 @@ func setupCertificatePage(s guideCertificates) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					for _, cert := range s.Certificates {
-						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 187, "<label class=\"tick\"><input type=\"radio\" name=\"fingerprint\" value=\"")
+						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 187, "<label class=\"tick block\"><input type=\"radio\" name=\"fingerprint\" value=\"")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -2494,7 +2494,7 @@ func setupCertificatePage(s guideCertificates) templ.Component {
 							return templ_7745c5c3_Err
 						}
 					}
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 192, "</fieldset><label class=\"tick\"><input type=\"checkbox\" name=\"sure\" value=\"yes\" required> Our provider signs with another one now: I have signed in since.</label><p class=\"actions\">")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 192, "</fieldset><label class=\"tick block\"><input type=\"checkbox\" name=\"sure\" value=\"yes\" required> Our provider signs with another one now: I have signed in since.</label><p class=\"actions\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
