@@ -56,15 +56,16 @@ describe("a setup link", { timeout: 280_000 }, () => {
   }
 
   /** A link as an administrator makes it, on the screens. */
-  async function made(purposes, { directory, opens } = {}) {
-    const { page } = operator;
+  async function made(purposes, { directory, opens, domains = [], renews, page = operator.page } = {}) {
     await page.goto(`${here.url}/o/northwind/connections`);
     await page.getByRole("link", { name: "Setup links" }).click();
     await page.getByRole("link", { name: "New setup link" }).click();
     await page.getByLabel("Address of the contact").fill("it@customer.example");
-    for (const p of ["Prove a domain", "Provisioning (SCIM)", "Single sign-on"]) await page.getByLabel(p).setChecked(purposes.includes(p));
+    for (const p of ["Prove a domain", "Provisioning (SCIM)", "Single sign-on", "Renew a certificate"]) await page.getByLabel(p).setChecked(purposes.includes(p));
     await page.getByLabel("Directory", { exact: true }).selectOption(directory ?? "");
     await page.getByLabel("The contact may open the connection").setChecked(Boolean(opens));
+    for (const domain of domains) await page.getByLabel(domain, { exact: true }).check();
+    if (renews) await page.getByLabel("Whose certificate is renewed").selectOption(renews);
     return page;
   }
 
@@ -188,5 +189,127 @@ describe("a setup link", { timeout: 280_000 }, () => {
     assert.equal((await contact.page.reload()).status(), 410);
     await contact.page.getByText("This setup link was taken back.").waitFor();
     await contact.close();
+  });
+
+  // Script is a comfort: whoever has none gets the same done, by forms and links alone.
+  describe("without script", () => {
+    let shut, saml;
+    before(async () => {
+      saml = await startSamlp();
+      shut = await person(browser, { javaScriptEnabled: false, storageState: await operator.context.storageState() });
+    });
+    after(async () => {
+      await shut?.close();
+      await saml?.stop();
+    });
+    const nobody = () => person(browser, { javaScriptEnabled: false, colorScheme: "dark", viewport: { width: 390, height: 844 } });
+
+    test("connects an OpenID Provider up to its test sign-in, and a domain with two connections is a choice", async () => {
+      const link = await keep(await made(["Single sign-on"], { opens: true, domains: ["northwind.example"], page: shut.page }));
+      const { page, close } = await nobody();
+      await page.goto(link);
+      await page.getByRole("link", { name: /Connect single sign-on/ }).click();
+      await page.getByRole("row", { name: /Another provider/ }).getByRole("link", { name: /OpenID Connect/ }).click();
+      const second = await startUpstream({ people: people(), redirectUris: [await copied(page, "Redirect URI")], client: { client_secret: "shown-at-the-provider-once" } });
+      try {
+        assert.equal(await page.getByRole("button", { name: /^Copy/ }).count(), 0, "a button that nothing answers");
+        await page.getByLabel("Issuer").fill(second.issuer);
+        await page.getByLabel("Client id").fill("vestibule");
+        await page.getByLabel("Client secret").fill("shown-at-the-provider-once");
+        await page.getByLabel("Name", { exact: true }).fill("Laboratory");
+        await page.getByLabel("Create people at their first sign-in").check();
+        await page.getByRole("button", { name: "Save and go on" }).click();
+        await page.getByRole("button", { name: "Test sign-in" }).click();
+        await page.screenshot({ path: path.join(out, "setup-no-script-test.png"), fullPage: true });
+        await page.getByRole("link", { name: /^Go to/ }).click();
+        await page.getByRole("link", { name: "ann", exact: true }).click();
+        await page.getByText(/^It works/).first().waitFor();
+        await page.getByRole("button", { name: "Let people sign in" }).click();
+        await page.getByText("Open: people sign in through it").waitFor();
+        await page.getByRole("button", { name: "I am done" }).click();
+        await page.getByText("The link is used up.").waitFor();
+        await close();
+
+        const ann = await nobody();
+        await ann.page.goto(`${here.url}/signin?return_to=/o/northwind/me`);
+        await ann.page.getByLabel("Email").fill("ann@northwind.example");
+        await ann.page.getByRole("button", { name: "Continue" }).click();
+        await ann.page.getByRole("link", { name: "Northwind SSO" }).waitFor();
+        await ann.page.screenshot({ path: path.join(out, "choice-no-script.png"), fullPage: true });
+        await ann.page.getByRole("link", { name: "Laboratory" }).click();
+        await ann.page.getByRole("link", { name: "ann", exact: true }).click();
+        await ann.page.waitForURL((u) => u.pathname === "/o/northwind/me");
+        await ann.close();
+      } finally {
+        await second.stop();
+      }
+    });
+
+    test("a test sign-in from the console", async () => {
+      const { page } = shut;
+      await page.goto(`${here.url}/o/northwind/connections/corp`);
+      await page.getByRole("button", { name: "Test sign-in" }).click();
+      await page.getByRole("link", { name: /^Go to/ }).click();
+      await page.getByRole("link", { name: "ben", exact: true }).click();
+      await page.waitForURL((u) => u.pathname.includes("/connections/corp/tests/"));
+      assert.match(await page.locator("main").innerText(), /What came/);
+      assert.equal((await page.goto(`${here.url}/o/northwind/connections`)).status(), 200, "the test took the operator's session");
+    });
+
+    test("connects a SAML provider that publishes nothing, and renews its certificate", async () => {
+      const document = async () => (await fetch(saml.metadataUrl)).text();
+      const upload = (name, text) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(text) });
+      const signedIn = async (page, button) => {
+        await page.getByRole("button", { name: button }).click();
+        await page.getByRole("link", { name: /^Go to/ }).click();
+        await saml.login(page, "cleo");
+        await page.getByRole("button", { name: "Submit" }).click(); // the provider's own page without script
+        await page.waitForURL((u) => u.pathname.includes("/sso/"));
+      };
+      const { page, close } = await nobody();
+      await page.goto(await keep(await made(["Single sign-on"], { page: shut.page, opens: true })));
+      await page.getByRole("link", { name: /Connect single sign-on/ }).click();
+      await page.getByRole("row", { name: /Another provider/ }).getByRole("link", { name: /SAML/ }).click();
+      const sp = { entityId: await copied(page, "Entity ID (Audience, Identifier)"), acs: await copied(page, "Assertion consumer service URL (Reply URL)"), slo: await copied(page, "Single logout URL") };
+      await page.getByLabel("Metadata file").setInputFiles(upload("metadata.xml", await document()));
+      await page.getByLabel("Name", { exact: true }).fill("Works");
+      await page.getByLabel("Create people at their first sign-in").check();
+      await page.getByRole("button", { name: "Save and go on" }).click();
+      await page.getByRole("button", { name: "Test sign-in" }).waitFor();
+      await saml.register({ ...sp, metadata: await (await fetch(sp.entityId)).text() });
+      await signedIn(page, "Test sign-in");
+      await page.getByText(/^It works/).first().waitFor();
+      await page.getByRole("button", { name: "Let people sign in" }).click();
+      await page.getByText("Open: people sign in through it").waitFor();
+
+      const link = await keep(await made(["Renew a certificate"], { page: shut.page, opens: true, renews: { label: "Works" } }));
+      await page.goto(link);
+      await page.getByRole("link", { name: /Renew the certificate/ }).click();
+      const seeing = await person(browser);
+      await seeing.page.goto(link);
+      await seeing.page.goto(page.url());
+      await look(seeing.page, "setup-certificate");
+      await page.getByLabel("Certificate, or metadata").fill("nothing of the kind");
+      await page.getByRole("button", { name: "Hand it in" }).click();
+      await page.locator("#document-error").waitFor();
+      await page.screenshot({ path: path.join(out, "setup-certificate-wrong-no-script.png"), fullPage: true });
+      await saml.phase(4);
+      const [, bare] = /X509Certificate>([^<]+)</.exec(await document());
+      await page.getByLabel("Certificate, or metadata").fill("");
+      await page.getByLabel("Or a file").setInputFiles({ name: "next.cer", mimeType: "application/x-x509-ca-cert", buffer: Buffer.from(bare, "base64") });
+      await page.getByRole("button", { name: "Hand it in" }).click();
+      await page.getByText("The new certificate counts from now on").waitFor();
+      await seeing.page.goto(page.url());
+      await look(seeing.page, "setup-certificate-two");
+      await page.getByRole("radio", { name: /samlp old/ }).check();
+      await page.getByLabel("Our provider signs with another one now").check();
+      await page.getByRole("button", { name: "Retire it" }).click();
+      await page.getByRole("heading", { name: "Retire the old one" }).waitFor({ state: "detached" });
+      assert.doesNotMatch(await page.locator("main").innerText(), /samlp old/);
+      await seeing.page.goto(page.url());
+      await look(seeing.page, "setup-certificate-retired");
+      await seeing.close();
+      await close();
+    });
   });
 });
