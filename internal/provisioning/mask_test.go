@@ -1,7 +1,10 @@
 package provisioning
 
 import (
+	"bytes"
 	"encoding/json"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,4 +75,36 @@ func FuzzMask(f *testing.F) {
 			t.Errorf("%s kept its password: %s", whole, text)
 		}
 	})
+}
+
+// The quick look finds what a text in lower case would show, wherever it does not pass the question on.
+func TestMask_TheQuickLookMissesNothing(t *testing.T) {
+	t.Parallel()
+	slow := func(text []byte) bool {
+		lower := bytes.ToLower(text)
+		return slices.ContainsFunc(secrets, func(word []byte) bool { return bytes.Contains(lower, word) })
+	}
+	parts := []string{
+		"passw", "PASSW", "pAsSw", "secret", "SeCRet", "token", "TOKEN", "to\u212aen", "credential", "CREDENT\u0130AL", "cred", "creden", "tok", "en", "ret",
+		"se", "pass", "w", "k", "c", "\u0105", "\u2014", "\xe2", "\xc4", "\u017f", "x", " ", "",
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	passed := 0
+	for range 20_000 {
+		var text []byte
+		for range rng.IntN(6) {
+			text = append(text, parts[rng.IntN(len(parts))]...)
+		}
+		if found, told := namesSecret(text); told && found != slow(text) {
+			t.Fatalf("%q: %v", text, found)
+		} else if !told {
+			passed++
+		}
+		if got := unspoken(nil).suspects(text); got != slow(text) {
+			t.Fatalf("%q: suspects says %v", text, got)
+		}
+	}
+	if passed == 0 || passed > 10_000 {
+		t.Fatalf("the question was passed on %d times", passed)
+	}
 }
