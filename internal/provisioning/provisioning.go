@@ -95,7 +95,7 @@ func New(c Config) *Handler {
 	}
 	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}, spoken: map[spoken]*scim.Handler{}}
 	h.limit = &limiter{take: c.DB.HitMany, now: c.DB.Now, each: map[place]*allowance{}}
-	h.log.queue, h.log.stranger = make(chan *trace, logQueue), map[place]turnedAway{}
+	h.log.wake, h.log.stranger = make(chan struct{}, 1), map[place]turnedAway{}
 	return h
 }
 

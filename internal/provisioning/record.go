@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,16 +182,55 @@ func (t *trace) opened(d *directory.Directory, known *directory.Token, now time.
 	}
 }
 
-// recorder is the queue between the requests and the log.
+// recorder is the queue between the requests and the log. A request puts its trace there and wakes the writer only where
+// something changes for it: with the first, and when a batch is full. To wake it each time costs as much as all the rest.
 type recorder struct {
-	queue chan *trace
 	bytes atomic.Int64
 	lost  atomic.Uint64
+	wake  chan struct{} // holds one
 
 	sights sights
 
 	mu       sync.Mutex
+	waiting  []*trace             // guarded by mu
 	stranger map[place]turnedAway // guarded by mu
+}
+
+// put queues a trace, and reports whether there was room.
+func (l *recorder) put(t *trace) bool {
+	l.mu.Lock()
+	n := len(l.waiting)
+	if n < logQueue {
+		l.waiting = append(l.waiting, t)
+	}
+	l.mu.Unlock()
+	if n == 0 || n+1 == logBatch {
+		l.rouse()
+	}
+	return n < logQueue
+}
+
+func (l *recorder) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the next batch, and whether another full one follows.
+func (l *recorder) take() (batch []*trace, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.waiting), logBatch)
+	batch = slices.Clone(l.waiting[:n])
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	return batch, len(l.waiting) >= logBatch
+}
+
+func (l *recorder) waits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
 }
 
 // turnedAway counts the requests of strangers at a directory within a minute.
@@ -226,9 +266,7 @@ func (h *Handler) finish(t *trace) {
 		h.log.bytes.Add(-size)
 		t.body, t.answer, t.cut = nil, nil, true
 	}
-	select {
-	case h.log.queue <- t:
-	default:
+	if !h.log.put(t) {
 		h.log.bytes.Add(-int64(len(t.body) + len(t.answer)))
 		h.log.lost.Add(1)
 	}
@@ -254,42 +292,39 @@ func (h *Handler) Lost() uint64 { return h.log.lost.Load() }
 
 // Follow keeps the log until ctx ends, and then what still waits.
 func (h *Handler) Follow(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		select {
-		case first := <-h.log.queue:
-			linger := time.NewTimer(logLinger)
-			batch := []*trace{first}
-			for waiting := true; waiting && len(batch) < logBatch; {
-				select {
-				case t := <-h.log.queue:
-					batch = append(batch, t)
-				case <-linger.C:
-					waiting = false
-				case <-ctx.Done():
-					waiting = false
-				}
-			}
-			linger.Stop()
-			h.keep(ctx, batch)
+		case <-h.log.wake:
 		case <-ctx.Done():
-			h.Flush(ctx)
-			return
+		}
+		linger := time.NewTimer(logLinger)
+		for waiting := true; waiting && h.log.waits() < logBatch; {
+			select {
+			case <-h.log.wake:
+			case <-linger.C:
+				waiting = false
+			case <-ctx.Done():
+				waiting = false
+			}
+		}
+		linger.Stop()
+		for more := true; more; {
+			var batch []*trace
+			if batch, more = h.log.take(); len(batch) > 0 {
+				h.keep(ctx, batch)
+			}
+		}
+		if h.log.waits() > 0 { // whoever came meanwhile was not the first, and woke nobody
+			h.log.rouse()
 		}
 	}
+	h.Flush(ctx)
 }
 
 // Flush keeps what waits now.
 func (h *Handler) Flush(ctx context.Context) {
 	for {
-		var batch []*trace
-		for more := true; more && len(batch) < logBatch; {
-			select {
-			case t := <-h.log.queue:
-				batch = append(batch, t)
-			default:
-				more = false
-			}
-		}
+		batch, _ := h.log.take()
 		if len(batch) == 0 {
 			return
 		}
