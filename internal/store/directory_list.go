@@ -176,16 +176,13 @@ func (p *Push) page(ctx context.Context, f *filterSQL, page *scim.Page, q scim.Q
 	if q.After != "" {
 		offset = 0
 	}
-	// The cast keeps SQLite from planning by the number: it would plan anew for each request, which costs more than the rest.
+	inner := fmt.Sprintf(`
+			select %s as id, %[2]s.version, %[2]s.created, %[2]s.modified, %[2]s.document, %[3]s as counted, %[4]s as value%[5]s
+			order by %[6]s`, f.idColumn(), row, counted, value, from, order)
 	sql := fmt.Sprintf(`
 		select %s
-		from (
-			select %s as id, %[3]s.version, %[3]s.created, %[3]s.modified, %[3]s.document, %[4]s as counted, %[5]s as value%[6]s
-			order by %[7]s
-			limit cast(%[8]s as bigint)
-			offset %[9]s) s
-		order by %[10]s`,
-		outer, f.idColumn(), row, counted, value, from, order, f.arg(room+1), f.arg(offset), outerOrder)
+		from (%s) s
+		order by %[3]s`, outer, p.tx.d.cut(inner, outerOrder, max(q.Count, scim.MaxPage)+1, f.arg(room+1), f.arg(offset)), outerOrder)
 	query := p.tx.query
 	if counted != "0" {
 		query = p.tx.lastQuery
