@@ -14,10 +14,10 @@ import (
 // A directory's first sync pushes one person after the other, several at the same moment, and nearly all of them are met by
 // nobody here: no user has the name, nobody has signed in as them, no seat is counted. On PostgreSQL such pushes share one
 // statement, which is its own transaction: what PostgreSQL and pgx do for each statement, each table and each commit costs
-// several times what the rows themselves do. SQLite's writer shares its commits already and has no round trips to save, so
-// there each push goes through Push.CreateUser.
+// several times what the rows themselves do. On SQLite they share a transaction, which is what its commit and its savepoint
+// cost them (directory_newcomer_sqlite.go).
 //
-// The statement stores whom it finds without any of that and leaves the others out. Those go through Push.CreateUser, which
+// Whoever is found without any of that is stored and the others are left out. Those go through Push.CreateUser, which
 // decides everything; so does everybody of a batch that met somebody else's push at the same moment.
 
 // newcomer is one push on its way.
@@ -78,9 +78,6 @@ type Coming struct {
 
 // Expect says that somebody may be about to be pushed. Whoever says so calls Over when the request has ended.
 func (db *DB) Expect(org id.Organization, by *Pusher) *Coming {
-	if db.d != postgresDialect {
-		return nil
-	}
 	c := &Coming{who: pushingOf(org, by), w: &db.newcomers}
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -143,7 +140,7 @@ func pushingOf(org id.Organization, by *Pusher) pushing {
 // CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
 // Where it gives no resource and no error nothing was written, and Push.CreateUser has to decide.
 func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher, r scim.Result) (*scim.Resource, []audit.Event, error) {
-	if db.d != postgresDialect || len(by.Directory.Roles.Accept) > 0 || by.Directory.Declares() {
+	if len(by.Directory.Roles.Accept) > 0 || by.Directory.Declares() {
 		return nil, nil, nil
 	}
 	p := &Push{Pusher: by}
@@ -255,18 +252,9 @@ func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
 	}
 }
 
-// newcomerStatement finds each of whom it asks by a scalar subquery: it is looked up in an index whatever the planner knows
-// of the tables, where an "exists" could become a join that reads them.
-const newcomerStatement = `
-	with fresh as materialized (
-		select s.*
-		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]),
-			cast($13 as text[]), cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as text[]), cast($18 as text[]),
-			cast($19 as text[]), cast($20 as boolean[]), cast($21 as text[]), cast($22 as text[]), cast($23 as text[]), cast($24 as text[]),
-			cast($25 as text[]), cast($26 as text[]), cast($27 as text[])) as s (user_id, event, user_name, user_name_key, email,
-			email_key, domain, shown, given_name, family_name, external_id, display_name_key, active, manager, document, folded,
-			key_sent, key_folded, ip, request)
-		where (
+// newcomerUnmet says of a newcomer s that there is nothing to decide. Each of whom it asks is found by a scalar subquery: it is
+// looked up in an index whatever the planner knows of the tables, where an "exists" could become a join that reads them.
+const newcomerUnmet = `(
 				select 1
 				from organizations o
 				where o.organization = $1
@@ -309,7 +297,19 @@ const newcomerStatement = `
 				from directory_records m
 				where m.organization = $1
 					and m.directory = $2
-					and m.user_id = s.manager) is not null)
+					and m.user_id = s.manager) is not null)`
+
+// newcomerStatement stores a batch on PostgreSQL.
+const newcomerStatement = `
+	with fresh as materialized (
+		select s.*
+		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]),
+			cast($13 as text[]), cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as text[]), cast($18 as text[]),
+			cast($19 as text[]), cast($20 as boolean[]), cast($21 as text[]), cast($22 as text[]), cast($23 as text[]), cast($24 as text[]),
+			cast($25 as text[]), cast($26 as text[]), cast($27 as text[])) as s (user_id, event, user_name, user_name_key, email,
+			email_key, domain, shown, given_name, family_name, external_id, display_name_key, active, manager, document, folded,
+			key_sent, key_folded, ip, request)
+		where ` + newcomerUnmet + `
 	), u as (
 		insert into users (organization, id, status, seated, user_name, user_name_key, email, email_key, email_verified,
 			display_name, given_name, family_name, kept_without_directory, custom_access, created, updated, logins)
@@ -344,6 +344,12 @@ const newcomerStatement = `
 
 // storeNewcomers runs the statement and notes who was stored.
 func (tx *Tx) storeNewcomers(ctx context.Context, who pushing, batch []*newcomer) error {
+	for _, n := range batch { // it may run a second time
+		n.created = time.Time{}
+	}
+	if tx.d == sqliteDialect {
+		return tx.storeNewcomersEach(ctx, who, batch)
+	}
 	const columns = 20
 	var text [columns][]string
 	for i := range text {
@@ -374,11 +380,14 @@ func (tx *Tx) storeNewcomers(ctx context.Context, who pushing, batch []*newcomer
 	}
 	args := []any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door}
 	for c := range text {
-		if c == 12 { // where the one column stands that is no text
+		switch c {
+		case 0:
+			args = append(args, texts{text[0], append(text[1:], of, kinds, values)})
+		case 12: // where the one column stands that is no text
 			args = append(args, active)
-			continue
+		default:
+			args = append(args, text[c])
 		}
-		args = append(args, text[c])
 	}
 	args = append(args, of, positions, kinds, values, primary)
 	stored, err := column[id.User](tx.onlyQuery(ctx, newcomerStatement, args...))

@@ -353,24 +353,28 @@ func (p *Push) insertRecord(user id.User, r scim.Result, pr profile) *scim.Resou
 	res := &scim.Resource{
 		ID: string(user), Version: 1, Created: p.now(), Modified: p.now(), Document: p.User.StoredDocument(r.Attributes),
 	}
-	p.tx.queue(`
-		insert into directory_records (organization, directory, user_id, external_id, user_name_key, display_name_key, active,
-			manager, document, folded, version, created, modified)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)`,
-		p.tx.Organization, p.Directory.ID, user, orNull(pr.externalID), scim.UserNameKey(pr.userName), orNull(scim.Fold(pr.displayName)),
-		pr.active, orNull(managerOf(r.Attributes)), string(res.Document), p.folded(p.User, r.Attributes), micros(p.tx.now))
+	p.tx.queueRecord(p.Directory.ID, user, &pr, scim.UserNameKey(pr.userName), managerOf(r.Attributes), string(res.Document), p.folded(p.User, r.Attributes))
 	p.tx.noteName(p.Directory.ID, user)
-	p.insertEmails(user, pr.emails)
+	p.tx.queueEmails(p.Directory.ID, user, pr.emails)
 	p.claim(p.User, string(user), nil, r.Attributes)
 	return res
 }
 
-func (p *Push) insertEmails(user id.User, emails []any) {
+func (tx *Tx) queueRecord(dir id.Directory, user id.User, pr *profile, nameKey, manager, document, folded string) {
+	tx.queue(`
+		insert into directory_records (organization, directory, user_id, external_id, user_name_key, display_name_key, active,
+			manager, document, folded, version, created, modified)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)`,
+		tx.Organization, dir, user, orNull(pr.externalID), nameKey, orNull(scim.Fold(pr.displayName)), pr.active, orNull(manager),
+		document, folded, micros(tx.now))
+}
+
+func (tx *Tx) queueEmails(dir id.Directory, user id.User, emails []any) {
 	if len(emails) == 0 {
 		return
 	}
 	var rows strings.Builder
-	args := []any{p.tx.Organization, p.Directory.ID, user}
+	args := []any{tx.Organization, dir, user}
 	for i, e := range emails {
 		m, _ := e.(map[string]any)
 		if i > 0 {
@@ -384,7 +388,7 @@ func (p *Push) insertEmails(user id.User, emails []any) {
 		rows.WriteString(")")
 		args = append(args, i, orNull(scim.Fold(asText(m, "type"))), orNull(scim.Fold(asText(m, "value"))), m["primary"] == true)
 	}
-	p.tx.queue(`
+	tx.queue(`
 		insert into record_emails (organization, directory, user_id, position, type_key, value_key, is_primary)
 		values `+rows.String(), args...)
 }
@@ -670,7 +674,7 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 			where organization = $1
 				and directory = $2
 				and user_id = $3`, p.tx.Organization, p.Directory.ID, user)
-		p.insertEmails(id.User(user), pr.emails)
+		p.tx.queueEmails(p.Directory.ID, id.User(user), pr.emails)
 	}
 	p.claim(p.User, user, current, r.Attributes)
 	if speaks {
