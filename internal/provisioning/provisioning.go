@@ -70,9 +70,10 @@ type spoken struct {
 	roles       bool // of directories that may give roles
 }
 
-// entry is a directory as last read; nil is one that does not exist.
+// entry is a directory as last read, and what its resources are made of; nil is one that does not exist.
 type entry struct {
 	directory *directory.Directory
+	speaks    speaks
 	read      time.Time
 }
 
@@ -138,13 +139,13 @@ type speaksKey struct{}
 // What the resources are made of is found once for a request; its file may change while it is served.
 func (h *Handler) serve(t *trace, r *http.Request, at place, path string) {
 	ctx := r.Context()
-	var settings directory.Settings
-	if d, err := h.directory(ctx, at); err == nil && d != nil {
-		settings = d.Settings // open meets the same error and answers it
+	e, err := h.entry(ctx, at)
+	if err != nil || e.directory == nil {
+		var none directory.Settings // open meets the same error and answers it
+		e.speaks.Types, e.speaks.err = none.Types()
 	}
-	var s speaks
-	s.Types, s.err = settings.Types()
-	h.handler(spoken{s.User, s.Group, len(settings.Roles.Accept) > 0}).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, s)), path)
+	s := spoken{e.speaks.User, e.speaks.Group, e.directory != nil && len(e.directory.Roles.Accept) > 0}
+	h.handler(s).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, e.speaks)), path)
 }
 
 func (h *Handler) handler(s spoken) *scim.Handler {
@@ -209,7 +210,7 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 		return nil, fmt.Errorf("schemas of directory %s/%s: %w", at.organization, at.directory, types.err)
 	}
 	request, ip := h.Caller(r)
-	base := fmt.Sprintf("%s/scim/%s/%s/v2", h.URL, at.organization, at.directory)
+	base := h.URL + "/scim/" + string(at.organization) + "/" + string(at.directory) + "/v2"
 	actor := audit.Actor{
 		Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM, IP: ip, Request: request,
 	}
@@ -256,30 +257,38 @@ func (h *Handler) recognize(d *directory.Directory, token string) *directory.Tok
 
 // directory gives the directory at a place, nil where there is none, as it was at most freshFor ago.
 func (h *Handler) directory(ctx context.Context, at place) (*directory.Directory, error) {
+	e, err := h.entry(ctx, at)
+	return e.directory, err
+}
+
+func (h *Handler) entry(ctx context.Context, at place) (entry, error) {
 	now := h.DB.Now()
 	h.mu.Lock()
 	e, ok := h.known[at]
 	h.mu.Unlock()
 	if ok && now.Sub(e.read) < freshFor && !now.Before(e.read) {
-		return e.directory, nil
+		return e, nil
 	}
-	var d *directory.Directory
+	e = entry{read: now}
 	if id.Declared(string(at.organization)) && id.Declared(string(at.directory)) {
 		err := h.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
-			d, err = tx.Directory(ctx, at.directory)
+			e.directory, err = tx.Directory(ctx, at.directory)
 			return err
 		})
 		if err != nil && fault.KindOf(err) != fault.NotFound {
-			return nil, err
+			return entry{}, err
 		}
+	}
+	if e.directory != nil {
+		e.speaks.Types, e.speaks.err = e.directory.Types()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.known) >= maxKnown {
 		clear(h.known)
 	}
-	h.known[at] = entry{d, now}
-	return d, nil
+	h.known[at] = e
+	return e, nil
 }
 
 // touch writes down that a token is in use.

@@ -12,6 +12,22 @@ import (
 // Rows that share a statement travel as arrays of text, half a megabyte in one. pgx writes an array value by value through
 // an interface, into a buffer that it doubles again and again; here its length is known before the first byte.
 
+// texts is an array with those that come behind it in the same statement: room for all of them is made once. Without it the
+// buffer grows with nearly each of two dozen arrays, and is copied each time.
+type texts struct {
+	list   []string
+	behind [][]string
+}
+
+// sizeOf is how many bytes an array takes.
+func sizeOf(list []string) int {
+	size := 24
+	for _, s := range list {
+		size += 4 + len(s)
+	}
+	return size
+}
+
 // textArrays is pgx's codec of text[], but for how a []string is written.
 type textArrays struct{ *pgtype.ArrayCodec }
 
@@ -28,8 +44,11 @@ func fastArrays(_ context.Context, conn *pgx.Conn) error {
 
 // PlanEncode is pgx asking how a value is written.
 func (c textArrays) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
-	if _, ok := value.([]string); ok && format == pgtype.BinaryFormatCode {
-		return textArrayPlan{}
+	if format == pgtype.BinaryFormatCode {
+		switch value.(type) {
+		case []string, texts:
+			return textArrayPlan{}
+		}
 	}
 	return c.ArrayCodec.PlanEncode(m, oid, format, value)
 }
@@ -40,14 +59,17 @@ type textArrayPlan struct{}
 // the one dimension its length and first index, and each element behind its length.
 func (textArrayPlan) Encode(value any, buf []byte) ([]byte, error) {
 	list, _ := value.([]string)
+	size := 0
+	if t, ok := value.(texts); ok {
+		list = t.list
+		for _, l := range t.behind {
+			size += sizeOf(l)
+		}
+	}
 	if list == nil {
 		return nil, nil // null, as pgx has it
 	}
-	size := 20
-	for _, s := range list {
-		size += 4 + len(s)
-	}
-	buf = slices.Grow(buf, size)
+	buf = slices.Grow(buf, size+sizeOf(list))
 	number := func(n int) { buf = binary.BigEndian.AppendUint32(buf, uint32(n)) }
 	if len(list) == 0 {
 		number(0)

@@ -89,9 +89,9 @@ func (tx *Tx) logTogether(list []directory.Request) {
 			text[c][i] = s
 		}
 	}
-	args := []any{tx.Organization, times, statuses, took, whole}
-	for c := range text {
-		args = append(args, text[c])
+	args := []any{tx.Organization, times, statuses, took, whole, texts{text[0], text[1:]}}
+	for c := range text[1:] {
+		args = append(args, text[c+1])
 	}
 	tx.queue(`
 		insert into scim_requests (organization, directory, id, at, method, path, query, status, scim_type, detail, duration_us,
