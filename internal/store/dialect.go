@@ -107,7 +107,7 @@ func classify(err error) error {
 // hasty lets a transaction's commit not wait for the disk, or is "": for what is only a hint, and of no use after a crash.
 func (d dialect) hasty() string {
 	if d == postgresDialect {
-		return `set local synchronous_commit to off`
+		return `select set_config('synchronous_commit', 'off', true)` // "set local" has the server complain of each batch
 	}
 	return ""
 }

@@ -678,7 +678,7 @@ func (d dialect) numbers(placeholder string) string {
 // impatient lets a transaction wait only shortly for locks, or is "".
 func (d dialect) impatient() string {
 	if d == postgresDialect {
-		return `set local lock_timeout to '500ms'`
+		return `select set_config('lock_timeout', '500ms', true)`
 	}
 	return ""
 }
