@@ -56,14 +56,17 @@ type newcomers struct {
 
 // line is where the newcomers of one who pushes wait.
 type line struct {
-	waiting []*newcomer
-	led     bool
-	coming  int           // pushes whose request has begun
-	ready   chan struct{} // closed for the leader who waits for them
+	waiting  []*newcomer
+	led      bool
+	coming   int           // pushes whose request has begun
+	together int           // how many were on their way at once when the last batch was through
+	ready    chan struct{} // closed for the leader who waits for them
 }
 
-// A leader waits for pushes whose requests have begun: read and checked, they are here within a fraction of a millisecond, and
-// each shares what the statement costs. Beyond enough of them, or after patience, it goes without the others.
+// A leader waits for pushes whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
+// sends the next as soon as one is answered. They are here within a fraction of a millisecond, and each shares what the
+// statement costs. Beyond enough of them, or after patience, it goes without the others; who pushes one after the other never
+// waits.
 const (
 	enoughNewcomers   = 16
 	newcomersPatience = time.Millisecond
@@ -106,9 +109,14 @@ func (c *Coming) arrive(l *line) {
 	l.look()
 }
 
+// complete reports that there is nobody left to wait for.
+func (l *line) complete() bool {
+	return len(l.waiting) >= enoughNewcomers || l.coming == 0 && len(l.waiting) >= l.together
+}
+
 // look wakes the leader who waits, where there is nobody left to wait for.
 func (l *line) look() {
-	if l.ready != nil && (l.coming == 0 || len(l.waiting) >= enoughNewcomers) {
+	if l.ready != nil && l.complete() {
 		close(l.ready)
 		l.ready = nil
 	}
@@ -126,9 +134,9 @@ func (w *newcomers) line(who pushing) *line {
 	return l
 }
 
-// tidy forgets a line in which nobody is.
+// tidy forgets a line in which nobody is, and of which there is nothing to remember.
 func (w *newcomers) tidy(who pushing) {
-	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 {
+	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
 		delete(w.lines, who)
 	}
 }
@@ -181,7 +189,7 @@ func (w *newcomers) take(who pushing) []*newcomer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(who)
-	if l.coming > 0 && len(l.waiting) < enoughNewcomers {
+	if !l.complete() {
 		ready := make(chan struct{})
 		l.ready = ready
 		w.mu.Unlock()
@@ -200,10 +208,11 @@ func (w *newcomers) take(who pushing) []*newcomer {
 }
 
 // leave makes the first who waits the next to lead.
-func (w *newcomers) leave(who pushing) {
+func (w *newcomers) leave(who pushing, batch int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(who)
+	l.together = batch + len(l.waiting) + l.coming
 	if len(l.waiting) > 0 {
 		l.waiting[0].turn <- true
 		return
@@ -221,7 +230,7 @@ func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
 				n.turn <- false
 			}
 		}
-		db.newcomers.leave(who)
+		db.newcomers.leave(who, len(all))
 	}()
 	names := make(map[string]bool, len(all))
 	batch := make([]*newcomer, 0, len(all))

@@ -20,7 +20,7 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 		lead := func() {
 			go func() {
 				batch := w.take(who)
-				w.leave(who)
+				w.leave(who, len(batch))
 				size <- len(batch)
 			}()
 			synctest.Wait()
@@ -69,6 +69,25 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 			t.Errorf("a batch of %d after %s", n, time.Since(began))
 		}
 		slow.Over()
+
+		// As many as were there a moment ago may come again: the leader waits for them, and for no more than those who came.
+		again := func(come int) (batch int, waited time.Duration) {
+			began := time.Now()
+			enter(nil)
+			lead()
+			for range come - 1 {
+				enter(nil)
+			}
+			return <-size, time.Since(began)
+		}
+		for i, c := range []struct {
+			come   int
+			waited time.Duration
+		}{{5, newcomersPatience}, {5, 0}, {5, 0}, {1, newcomersPatience}, {1, 0}} {
+			if n, waited := again(c.come); n != c.come || waited != c.waited {
+				t.Errorf("%d: a batch of %d after %s", i, n, waited)
+			}
+		}
 		if len(w.lines) != 0 {
 			t.Errorf("%d lines are left", len(w.lines))
 		}
