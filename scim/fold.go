@@ -137,6 +137,11 @@ func (e *encoder) foldValue(rt *ResourceType, a *Attribute, v any) bool {
 		some := e.fold(rt, a.Sub, v)
 		e.b.WriteByte('}')
 		return some
+	case string:
+		if v != "" && a.Type != TypeDateTime {
+			writeString(&e.b, foldText(rt, a, v))
+			return true
+		}
 	}
 	folded := foldValue(rt, a, v)
 	if folded == nil {

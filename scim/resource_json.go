@@ -440,7 +440,7 @@ func (e *encoder) name(s string) {
 	if last := e.b.Bytes(); last[len(last)-1] != '{' {
 		e.b.WriteByte(',')
 	}
-	e.one(nil, s)
+	writeString(&e.b, s)
 	e.b.WriteByte(':')
 }
 
