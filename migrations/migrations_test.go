@@ -11,7 +11,7 @@ import (
 )
 
 // What PostgreSQL says differently on purpose: text is compared by bytes, as SQLite does; a document is checked for being
-// JSON; and a block of its own (row-level security) stands between goose's marks, which SQLite needs for nothing else.
+// JSON; and a block of its own (row-level security) stands between goose's marks. What SQLite alone needs stands there too.
 var (
 	block   = regexp.MustCompile(`(?s)(-- [^\n]*\n)*-- \+goose StatementBegin\n.*?-- \+goose StatementEnd\n`)
 	collate = regexp.MustCompile(` collate "C"`)
@@ -37,7 +37,7 @@ func TestFolders_DescribeTheSameSchema(t *testing.T) {
 		}
 		other = json.ReplaceAllString(collate.ReplaceAllString(block.ReplaceAllString(other, ""), ""), "text")
 		other = bytea.ReplaceAllString(other, "blob")
-		text = rowid.ReplaceAllString(text, ");")
+		text = rowid.ReplaceAllString(block.ReplaceAllString(text, ""), ");")
 		if diff := cmp.Diff(blank.ReplaceAllString(text, "\n"), blank.ReplaceAllString(other, "\n")); diff != "" {
 			t.Errorf("%s: SQLite (-) and PostgreSQL (+) differ:\n%s", name, diff)
 		}

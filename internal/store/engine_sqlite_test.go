@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -117,5 +118,29 @@ func TestOpen_EveryConnectionIsDurableAndHoldsReferences(t *testing.T) {
 				t.Errorf("%s, %s: got %q (%v), want %q", door, pragma, got, err, want)
 			}
 		}
+	}
+}
+
+// Without being told what memberships are like SQLite read those of the whole organization for the groups of one person.
+func TestSQLite_FindsAMembershipByItsMember(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+		var a, b, c int
+		var plan string
+		err := tx.Row(t.Context(), `
+			explain query plan
+			select m.group_id
+			from group_members m
+			where m.organization = $1
+				and m.member_id = $2
+				and m.source = 'scim'`, "northwind", "usr_1").Scan(&a, &b, &c, &plan)
+		if !strings.Contains(plan, "group_members_member (organization=? AND member_id=?)") {
+			t.Errorf("it goes by %s", plan)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
