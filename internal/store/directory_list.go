@@ -58,22 +58,36 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 		if err := f.look(ctx, q.Filter.Expr); err != nil {
 			return nil, err
 		}
-		ids, narrow, err := p.find(ctx, f, q.Filter.Expr)
+		found, err := p.find(ctx, f, q.Filter.Expr)
 		if err != nil {
 			return nil, err
 		}
 		from += "\n\t\t\t\tand (" + f.where(q.Filter.Expr) + ")"
 		switch {
-		case narrow && q.SortBy == nil:
-			return ids.list(ctx, p, f, q, from)
-		case narrow:
-			from += "\n\t\t\t\tand " + ids.here(f)
+		case !found.page(q):
+		case q.SortBy == nil:
+			return found.list(ctx, p, f, q, from)
+		default:
+			ids, err := found.ids(ctx)
+			if err != nil {
+				return nil, err
+			}
+			from += "\n\t\t\t\tand " + f.among(ids)
 		}
+	}
+	return p.inOrder(ctx, f, q, from)
+}
+
+// inOrder answers a page by reading the list in its order.
+func (p *Push) inOrder(ctx context.Context, f *filterSQL, q scim.Query, from string) (*scim.Page, error) {
+	rt, exact := f.rt, exactTotal
+	if q.Filter != nil {
+		exact = exactFound
 	}
 	page := &scim.Page{}
 	if q.Count == 0 {
 		var err error
-		page.Total, err = p.total(ctx, from, f.args)
+		page.Total, err = p.total(ctx, from, f.args, exact)
 		return page, err
 	}
 	sort := f.sorting(q.SortBy, q.Descending)
@@ -103,7 +117,7 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 			limit 1
 			offset `+counted.arg(q.Offset-1), counted.args...).Scan(&last)
 		if errors.Is(err, errNoRows) {
-			page.Total, err = p.total(ctx, from, f.args)
+			page.Total, err = p.total(ctx, from, f.args, exact)
 			return page, err
 		}
 		if err != nil {
@@ -142,11 +156,11 @@ func (p *Push) list(ctx context.Context, rt *scim.ResourceType, q scim.Query) (*
 		for _, run := range runs {
 			any = append(any, "("+run(f)+")")
 		}
-		page.Total, err = p.totalBehind(ctx, from, args, from+"\n\t\t\t\tand ("+strings.Join(any, " or ")+")", f.args, q.Before)
+		page.Total, err = p.totalBehind(ctx, from, args, from+"\n\t\t\t\tand ("+strings.Join(any, " or ")+")", f.args, q.Before, exact)
 	case !page.More && (len(page.Resources) > 0 || q.Offset == 0):
 		page.Total = q.Offset + len(page.Resources)
 	default:
-		page.Total, err = p.total(ctx, from, args)
+		page.Total, err = p.total(ctx, from, args, exact)
 	}
 	return page, err
 }
@@ -231,8 +245,10 @@ func (p *Push) page(ctx context.Context, f *filterSQL, page *scim.Page, q scim.Q
 // Totals. A total of many thousands costs more than the page, and changes while it is read: one that was counted a moment ago
 // serves, on this node. RFC 7644 section 3.4.2.4 leaves that open.
 const (
-	// exactTotal is up to where every total is counted.
+	// exactTotal is up to where every total of a list is counted. With a filter it is exactFound: each that matches is judged
+	// for it, and often many more.
 	exactTotal = 10_000
+	exactFound = 1000
 	// A total serves for a second, and where counting takes longer than a twentieth of that, for twenty times as long as it
 	// took: who walks through a million must not have them counted over and over.
 	totalAge   = time.Second
@@ -267,8 +283,8 @@ func (t *totals) put(key string, n int, now time.Time, took time.Duration) {
 	t.known[key] = countedTotal{n, now, max(totalAge, totalShare*took)}
 }
 
-// total counts what a list has.
-func (p *Push) total(ctx context.Context, from string, args []any) (int, error) {
+// total counts what a list has, exactly up to a number.
+func (p *Push) total(ctx context.Context, from string, args []any, exact int) (int, error) {
 	key := fmt.Sprintf("%s %q", from, args)
 	if n, ok := p.tx.db.totals.get(key, p.tx.db.now()); ok {
 		return n, nil
@@ -279,7 +295,7 @@ func (p *Push) total(ctx context.Context, from string, args []any) (int, error) 
 			select count(*)`+from, args...).Scan(orZero(&n)); err != nil {
 		return 0, fmt.Errorf("count: %w", err)
 	}
-	if n > exactTotal {
+	if n > exact {
 		p.tx.db.totals.put(key, n, p.tx.db.now(), time.Since(began))
 	}
 	return n, nil
@@ -287,8 +303,8 @@ func (p *Push) total(ctx context.Context, from string, args []any) (int, error) 
 
 // totalBehind counts what a list has for who walks through it: the resources before the place and all behind it. As far as
 // there are many behind, the list's own total says it.
-func (p *Push) totalBehind(ctx context.Context, from string, args []any, behind string, behindArgs []any, before int) (int, error) {
-	if all, ok := p.tx.db.totals.get(fmt.Sprintf("%s %q", from, args), p.tx.db.now()); ok && all-before > exactTotal {
+func (p *Push) totalBehind(ctx context.Context, from string, args []any, behind string, behindArgs []any, before, exact int) (int, error) {
+	if all, ok := p.tx.db.totals.get(fmt.Sprintf("%s %q", from, args), p.tx.db.now()); ok && all-before > exact {
 		return all, nil
 	}
 	var n int
@@ -296,12 +312,12 @@ func (p *Push) totalBehind(ctx context.Context, from string, args []any, behind 
 		select count(*)
 		from (
 			select 1`+behind+`
-			limit `+strconv.Itoa(exactTotal+1)+`) s`, behindArgs...).Scan(orZero(&n)); err != nil {
+			limit `+strconv.Itoa(exact+1)+`) s`, behindArgs...).Scan(orZero(&n)); err != nil {
 		return 0, fmt.Errorf("count: %w", err)
 	}
-	if n <= exactTotal {
+	if n <= exact {
 		return before + n, nil
 	}
-	all, err := p.total(ctx, from, args)
+	all, err := p.total(ctx, from, args, exact)
 	return max(all, before+n), err
 }

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"time"
@@ -15,12 +17,18 @@ import (
 )
 
 const (
-	// rareGrams is how many lists of a pack are read for each text that is looked for: the shortest ones.
-	rareGrams = 4
+	// soughtGrams is how many grams of a text are looked for: more of them narrow little.
+	soughtGrams = 32
+	// rareGrams is how many lists of a pack are read for each text that is looked for: the shortest ones, a few at a time.
+	rareGrams, gramsAtOnce = 4, 2
+	// askedPacks is of how many packs is asked which lists are short. The names of a directory are much the same in all.
+	askedPacks = 4
 	// mostFound is how many records the index may name. Where more may match, the list's own order meets them soon.
 	mostFound = 20_000
 	// fewFound is up to where all of them are named in the list's statement.
 	fewFound = 1000
+	// earlyFound is how many of the first who may match are judged for each that a page has room for, before all are.
+	earlyFound = 4
 )
 
 // sought is what must be true of a record's names for a filter to match it: less than the filter says, and never more.
@@ -70,7 +78,7 @@ func soughtBy(x scim.Expr) (sought, bool) {
 		}
 		var out sought
 		grams(text, mark, func(gram int64) {
-			if !slices.Contains(out.grams, gram) {
+			if len(out.grams) < soughtGrams && !slices.Contains(out.grams, gram) {
 				out.grams = append(out.grams, gram)
 			}
 		})
@@ -92,29 +100,29 @@ func (s *sought) each(visit func(*sought)) {
 	}
 }
 
-// in gives the places of a pack of which it is true.
-func (s *sought) in(lists map[int64]*places) places {
+// in gives the places of a pack of which it is true, as far as the first so many lists of each text tell.
+func (s *sought) in(lists map[int64]*places, first int) places {
 	var out places
 	switch {
 	case s.any != nil:
 		for i := range s.any {
-			other := s.any[i].in(lists)
+			other := s.any[i].in(lists, first)
 			for w := range out {
 				out[w] |= other[w]
 			}
 		}
 		return out
 	case s.all != nil:
-		out = s.all[0].in(lists)
+		out = s.all[0].in(lists, first)
 		for i := range s.all[1:] {
-			other := s.all[i+1].in(lists)
+			other := s.all[i+1].in(lists, first)
 			for w := range out {
 				out[w] &= other[w]
 			}
 		}
 		return out
 	}
-	for i, gram := range s.grams {
+	for i, gram := range s.grams[:min(len(s.grams), first)] {
 		list := lists[gram]
 		switch {
 		case list == nil:
@@ -130,27 +138,26 @@ func (s *sought) in(lists map[int64]*places) places {
 	return out
 }
 
-// find gives the ids of all records that a filter may match, in order; false where the index does not help.
-func (p *Push) find(ctx context.Context, f *filterSQL, x scim.Expr) (found, bool, error) {
+// find gives whom a filter may match; nil where the index does not help.
+func (p *Push) find(ctx context.Context, f *filterSQL, x scim.Expr) (*found, error) {
 	s, ok := soughtBy(x)
 	if !ok || !f.users() || pointed(x) {
-		return nil, false, nil
+		return nil, nil
 	}
 	reached, packs, err := p.tx.nameIndex(ctx, p.Directory.ID)
 	if err != nil || len(packs) == 0 {
-		return nil, false, err
+		return nil, err
 	}
-	ids, ok, err := p.tx.inPacks(ctx, p.Directory.ID, s, packs)
-	if err != nil || !ok {
-		return nil, false, err
+	out := &found{tx: p.tx, directory: p.Directory.ID}
+	if out.packs, out.n, err = p.tx.inPacks(ctx, p.Directory.ID, s, packs); err != nil {
+		return nil, err
 	}
-	beside, err := p.besidePacks(ctx, f, x, reached)
-	if err != nil || len(ids)+len(beside) > mostFound {
-		return nil, false, err
+	if out.beside, err = p.besidePacks(ctx, f, x, reached); err != nil {
+		return nil, err
 	}
-	ids = append(ids, beside...)
-	slices.Sort(ids)
-	return slices.Compact(ids), true, nil
+	slices.Sort(out.beside)
+	out.n += len(out.beside)
+	return out, nil
 }
 
 // nameIndex gives what the packs of a directory reach, and the packs.
@@ -173,86 +180,80 @@ func (tx *Tx) nameIndex(ctx context.Context, dir id.Directory) (reached string, 
 	return reached, packs, nil
 }
 
-// inPacks gives the ids of whom the packs name; false where they are too many.
-func (tx *Tx) inPacks(ctx context.Context, dir id.Directory, s sought, packs []int64) ([]string, bool, error) {
-	// First how many records of each pack have each gram, then the lists of the rarest.
-	var asked []int64
-	s.each(func(s *sought) { asked = append(asked, s.grams...) })
+// inPacks gives the places of whom the packs name, by pack, and how many they are.
+func (tx *Tx) inPacks(ctx context.Context, dir id.Directory, s sought, packs []int64) (map[int64]places, int, error) {
+	// First how many records of some packs have each gram, then the lists of the rarest, of all packs.
 	in := tx.d.amongFew("pack", tx.d.numbers("$3")) + "\n\t\t\tand " + tx.d.amongFew("gram", tx.d.numbers("$4"))
+	var asked, some []int64
+	s.each(func(s *sought) { asked = append(asked, s.grams...) })
+	for i := range min(len(packs), askedPacks) {
+		some = append(some, packs[i*len(packs)/min(len(packs), askedPacks)])
+	}
 	often := make(map[int64]int, len(asked))
 	if _, err := collect[struct{}](tx.query(ctx, `
 		select gram, records
 		from name_grams
 		where organization = $1
 			and directory = $2
-			and `+in, tx.Organization, dir, encode(packs), encode(asked)))(func(row scanner) (none struct{}, err error) {
+			and `+in, tx.Organization, dir, encode(some), encode(asked)))(func(row scanner) (none struct{}, err error) {
 		var gram int64
 		var n int
 		err = row.Scan(&gram, &n)
 		often[gram] += n
 		return none, err
 	}); err != nil {
-		return nil, false, fmt.Errorf("look for a part of a name: %w", err)
+		return nil, 0, fmt.Errorf("look for a part of a name: %w", err)
 	}
-	asked = asked[:0]
 	s.each(func(s *sought) {
-		slices.SortFunc(s.grams, func(a, b int64) int { return often[a] - often[b] })
+		slices.SortStableFunc(s.grams, func(a, b int64) int { return often[a] - often[b] })
 		s.grams = s.grams[:min(len(s.grams), rareGrams)]
-		asked = append(asked, s.grams...)
 	})
 	lists := make(map[int64]map[int64]*places, len(packs))
-	if _, err := collect[struct{}](tx.query(ctx, `
+	for _, pack := range packs {
+		lists[pack] = map[int64]*places{}
+	}
+	out := make(map[int64]places, len(packs))
+	n := 0
+	for read := 0; read < rareGrams; read += gramsAtOnce {
+		asked = asked[:0]
+		s.each(func(s *sought) {
+			asked = append(asked, s.grams[min(read, len(s.grams)):min(read+gramsAtOnce, len(s.grams))]...)
+		})
+		// To judge one record of each pack costs about as much as to read one list more of it.
+		if len(asked) == 0 || read > 0 && n <= len(lists) {
+			break
+		}
+		if _, err := collect[struct{}](tx.query(ctx, `
 		select pack, gram, list
 		from name_grams
 		where organization = $1
 			and directory = $2
-			and `+in, tx.Organization, dir, encode(packs), encode(asked)))(func(row scanner) (none struct{}, err error) {
-		var pack, gram int64
-		var list []byte
-		if err = row.Scan(&pack, &gram, &list); err == nil {
-			if lists[pack] == nil {
-				lists[pack] = make(map[int64]*places, len(asked))
+			and `+in, tx.Organization, dir, encode(slices.Sorted(maps.Keys(lists))), encode(asked)))(func(row scanner) (none struct{}, err error) {
+			var pack, gram int64
+			var list []byte
+			if err = row.Scan(&pack, &gram, &list); err == nil {
+				lists[pack][gram] = unpacked(list)
 			}
-			lists[pack][gram] = unpacked(list)
+			return none, err
+		}); err != nil {
+			return nil, 0, fmt.Errorf("look for a part of a name: %w", err)
 		}
-		return none, err
-	}); err != nil {
-		return nil, false, fmt.Errorf("look for a part of a name: %w", err)
-	}
-	found := 0
-	wanted := map[int64][]int{} // by the row of ids, the places in it
-	var parts []int64
-	for pack, of := range lists {
-		set := s.in(of)
-		for w, word := range set {
-			found += bits.OnesCount64(word)
-			for ; word != 0; word &= word - 1 {
-				place := 64*w + bits.TrailingZeros64(word)
-				part := pack*packParts + int64(place/partRecords)
-				if wanted[part] == nil {
-					parts = append(parts, part)
-				}
-				wanted[part] = append(wanted[part], place%partRecords)
+		n = 0
+		for pack, of := range lists {
+			set := s.in(of, read+gramsAtOnce)
+			here := 0
+			for _, word := range set {
+				here += bits.OnesCount64(word)
 			}
-		}
-		if found > mostFound {
-			return nil, false, nil
+			if n += here; here == 0 {
+				delete(lists, pack) // and whatever else is read of it
+				delete(out, pack)
+				continue
+			}
+			out[pack] = set
 		}
 	}
-	ids := make([]string, 0, found)
-	if len(parts) == 0 {
-		return ids, true, nil
-	}
-	slices.Sort(parts)
-	err := tx.readParts(ctx, dir, parts, func(part int64, raw []byte) {
-		for _, place := range wanted[part] {
-			ids = append(ids, uuid.UUID(raw[16*place:16*place+16]).String())
-		}
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("read whom a part of a name leads to: %w", err)
-	}
-	return ids, true, nil
+	return out, n, nil
 }
 
 // besidePacks gives the ids of those who match among the records that are in no pack, or in one that is out of date.
@@ -283,23 +284,147 @@ func (p *Push) besidePacks(ctx context.Context, f *filterSQL, x scim.Expr, reach
 	return ids, nil
 }
 
-// found are the ids of a list's records as far as the name index has narrowed them down, in order.
-type found []string
+// found are a list's records as far as the name index has narrowed them down.
+type found struct {
+	tx        *Tx
+	directory id.Directory
+	packs     map[int64]places
+	beside    []string // those of no pack, who match; in order
+	n         int      // so many at most
+}
 
-// here is the condition that a record is one of them.
-func (ids found) here(f *filterSQL) string {
-	return f.p.tx.d.amongFew("r.user_id", f.p.tx.d.elements(f.arg(encode(append(found{}, ids...)))))
+// page tells whether they serve for a page. Many only do where it is the first one.
+func (c *found) page(q scim.Query) bool {
+	return c != nil && (c.n <= mostFound || q.SortBy == nil && q.Count > 0 && q.Offset == 0 && q.After == "")
+}
+
+// ids gives the ids of all, in order.
+func (c *found) ids(ctx context.Context) ([]string, error) { return c.first(ctx, c.n) }
+
+// first gives the ids of the first n of them, or of a few more, in order. The records of a pack are in order, so each is read
+// from its beginning, until what is unread of every pack comes behind the first n.
+func (c *found) first(ctx context.Context, n int) ([]string, error) {
+	readings := make(map[int64]*reading, len(c.packs))
+	var open []*reading
+	for pack, set := range c.packs {
+		readings[pack] = &reading{pack: pack, set: set}
+		open = append(open, readings[pack])
+	}
+	ids := slices.Clone(c.beside)
+	most := 1
+	if n >= c.n {
+		most = c.n
+	}
+	for some := open; len(some) > 0; some, most = open[:min(len(open), 1)], n {
+		var parts []int64
+		for _, r := range some {
+			parts = r.on(parts, most)
+		}
+		slices.Sort(parts)
+		err := c.tx.readParts(ctx, c.directory, parts, func(part int64, raw []byte) {
+			r := readings[part/packParts]
+			for w, word := range r.words(int(part % packParts)) {
+				for ; word != 0; word &= word - 1 {
+					at := 16 * (64*w + bits.TrailingZeros64(word))
+					id := uuid.UUID(raw[at : at+16]).String()
+					ids, r.last = append(ids, id), max(r.last, id)
+				}
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read whom a part of a name leads to: %w", err)
+		}
+		open = slices.DeleteFunc(open, func(r *reading) bool { return r.next == packParts })
+		slices.SortFunc(open, func(a, b *reading) int { return cmp.Compare(a.last, b.last) })
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		if len(open) == 0 {
+			break
+		}
+		// What is unread comes behind the least of what was read last.
+		if settled, _ := slices.BinarySearch(ids, open[0].last+"\x00"); settled >= n {
+			return ids[:settled], nil
+		}
+	}
+	return ids, nil
+}
+
+// reading is how far the places of a pack have been read.
+type reading struct {
+	pack int64
+	set  places
+	next int    // the part to go on with
+	last string // the id read last
+}
+
+// words are the places of a part.
+func (r *reading) words(part int) []uint64 {
+	const words = partRecords / 64
+	return r.set[part*words : (part+1)*words]
+}
+
+// on reads on up to as many places, or the end: it adds the parts where they are.
+func (r *reading) on(parts []int64, most int) []int64 {
+	for ; r.next < packParts; r.next++ {
+		here := 0
+		for _, word := range r.words(r.next) {
+			here += bits.OnesCount64(word)
+		}
+		switch {
+		case here == 0:
+			continue
+		case most <= 0:
+			return parts
+		}
+		most -= here
+		parts = append(parts, r.pack*packParts+int64(r.next))
+	}
+	return parts
+}
+
+// among is the condition that a record is one of these.
+func (f *filterSQL) among(ids []string) string {
+	return f.p.tx.d.amongFew("r.user_id", f.p.tx.d.elements(f.arg(encode(append([]string{}, ids...)))))
 }
 
 // list answers a page in the store's own order. The filter, which stands in from, judges each of them: so many at once that a
 // page is soon full.
-func (ids found) list(ctx context.Context, p *Push, f *filterSQL, q scim.Query, from string) (*scim.Page, error) {
+func (c *found) list(ctx context.Context, p *Push, f *filterSQL, q scim.Query, from string) (*scim.Page, error) {
 	args := f.args
-	of := func(part found) string {
+	of := func(part []string) string {
 		f.args = slices.Clone(args)
-		return from + "\n\t\t\t\tand " + part.here(f)
+		return from + "\n\t\t\t\tand " + f.among(part)
 	}
-	count := func(ids found) (n int, err error) {
+	key := fmt.Sprintf("%s %q", from, args)
+	n, counted := p.tx.db.totals.get(key, p.tx.db.now())
+	// The first page of many need not name all of them, where they were counted a moment ago or are too many to count like this.
+	if q.Count > 0 && q.Offset == 0 && q.After == "" && (c.n > mostFound || counted && c.n > fewFound) {
+		early, err := c.first(ctx, earlyFound*(q.Count+1))
+		if err != nil {
+			return nil, err
+		}
+		page := &scim.Page{}
+		part := early[:min(len(early), earlyFound*(q.Count+1))]
+		if err := p.page(ctx, f, page, q, nil, "0", of(part), f.idColumn()); err != nil {
+			return nil, err
+		}
+		if page.More {
+			if !counted {
+				n, err = p.total(ctx, from, args, exactFound)
+			}
+			page.Total = max(n, len(page.Resources)+1)
+			return page, err
+		}
+	}
+	if c.n > mostFound {
+		f.args = args
+		return p.inOrder(ctx, f, q, from)
+	}
+	ids, err := c.ids(ctx)
+	if err != nil {
+		return nil, err
+	}
+	count := func(ids []string) (n int, err error) {
 		for part := range slices.Chunk(ids, fewFound) {
 			var m int
 			text := of(part)
@@ -350,22 +475,19 @@ func (ids found) list(ctx context.Context, p *Push, f *filterSQL, q scim.Query, 
 		return page, nil
 	}
 	// Of many, the total of a moment ago serves, and says it for a walk as well.
-	key := fmt.Sprintf("%s %q", from, args)
-	n, counted := p.tx.db.totals.get(key, p.tx.db.now())
 	if counted {
 		page.Total = max(n, known)
 		return page, nil
 	}
-	if len(rest) > exactTotal {
+	if len(rest) > exactFound {
 		all = ids
 	}
 	began := time.Now()
-	n, err := count(all)
-	if err != nil {
+	if n, err = count(all); err != nil {
 		return nil, err
 	}
 	switch {
-	case n > exactTotal:
+	case n > exactFound:
 		p.tx.db.totals.put(key, n, p.tx.db.now(), time.Since(began))
 		page.Total = max(n, known)
 	case len(all) < len(ids):

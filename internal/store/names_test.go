@@ -281,6 +281,58 @@ func TestNames_PagesAreThoseOfTheList(t *testing.T) {
 	})
 }
 
+// The first page of many who may match is read from the beginnings of the packs only, and is the list's first page all the same:
+// where packs overlap, where somebody is in none, and where the first ones no longer match.
+func TestNames_TheFirstPageOfManyIsThatOfTheList(t *testing.T) {
+	t.Parallel()
+	eachSearched(t, func(t searched) {
+		const filter = `userName co "person"`
+		var match, others []string
+		people := func(n int) {
+			for i := range n {
+				if i%6 == 5 {
+					others = append(others, t.push("northwind", fmt.Sprintf("nobody-%d", len(others)), ""))
+				} else {
+					match = append(match, t.push("northwind", fmt.Sprintf("person-%d", len(match)), ""))
+				}
+			}
+		}
+		people(700)
+		t.index(1)
+		people(500)
+		t.index(1)
+		for i, user := range others {
+			if i%9 == 0 {
+				t.rename("northwind", user, fmt.Sprintf("late-person-%d", i))
+				match = append(match, user)
+			}
+		}
+		t.index(1) // a pack of those alone, all through the others
+		people(300)
+		slices.Sort(match)
+		if n := t.count("northwind", "name_packs"); n != 3 {
+			t.Fatalf("%d packs", n)
+		}
+		counted := len(match)
+		first := func() {
+			t.Helper()
+			for _, count := range []int{1, 7, 40, 115, 400, 1000} {
+				page := t.page("northwind", filter, scim.Query{Count: count})
+				if diff := cmp.Diff(match[:count], ids(page)); diff != "" || !page.More || page.Place != match[count-1] || page.Total != counted {
+					t.Errorf("%d of %d, total %d, more %t:\n%s", count, counted, page.Total, page.More, diff)
+				}
+			}
+		}
+		first()
+		first()
+		for i := range 60 {
+			t.rename("northwind", match[i], fmt.Sprintf("nobody-any-more-%d", i))
+		}
+		match = match[60:]
+		first() // with the total of a moment ago
+	})
+}
+
 // Many small packs become one, and packs that are mostly out of date are made anew: nobody is lost by either.
 func TestNames_PacksAreUnited(t *testing.T) {
 	t.Parallel()
