@@ -144,3 +144,23 @@ func TestSQLite_FindsAMembershipByItsMember(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A statement's arguments may stand in it in any order, more than once or not at all, and what is quoted is none of them.
+func TestSQLite_ReadsArgumentsByTheirNumber(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+		var got string
+		err := tx.Row(t.Context(), `select $10 || $2 || '$1 it''s $1' || $2 || 1 as "$3"`, "1", "2", "3", "4", "5", "6", "7", "8", "9", "10").Scan(&got)
+		if want := "102$1 it's $121"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if err := tx.Row(t.Context(), `select $2`, "1").Scan(&got); err == nil {
+			t.Error("an argument that is missing was not missed")
+		}
+		return err
+	})
+	if err == nil {
+		t.Error("the transaction was kept")
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,26 +142,75 @@ func (e *sqliteEngine) connect(ctx context.Context, pragmas ...string) (*sqliteC
 			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), conn.Close())
 		}
 	}
-	return &sqliteConn{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	return &sqliteConn{conn: conn, stmts: map[string]*sqliteStmt{}}, nil
 }
 
 // sqliteConn is one connection with its prepared statements.
 type sqliteConn struct {
 	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	stmts map[string]*sqliteStmt
+	args  []any // of the statement that is being started
+}
+
+// sqliteStmt is a prepared statement and which argument each of its placeholders stands for.
+type sqliteStmt struct {
+	*sql.Stmt
+	order []int
+}
+
+// arguments puts a statement's arguments into the order of its placeholders. What it gives is good until the next call.
+func (c *sqliteConn) arguments(st *sqliteStmt, args []any) ([]any, error) {
+	c.args = c.args[:0]
+	for _, n := range st.order {
+		if n > len(args) {
+			return nil, fmt.Errorf("a statement asks for argument %d of %d", n, len(args))
+		}
+		c.args = append(c.args, args[n-1])
+	}
+	return c.args, nil
+}
+
+// positional makes each $1 of a statement a ?, and says which is which. For each parameter with a name the driver asks
+// SQLite for the name and looks for its argument, which costs more than to bind it.
+func positional(text string) (changed string, order []int) {
+	var b strings.Builder
+	b.Grow(len(text))
+	for quote := byte(0); text != ""; text = text[1:] {
+		switch c := text[0]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '$':
+			digits := 1
+			for digits < len(text) && text[digits] >= '0' && text[digits] <= '9' {
+				digits++
+			}
+			if n, err := strconv.Atoi(text[1:digits]); err == nil {
+				order = append(order, n)
+				text = "?" + text[digits:]
+			}
+		}
+		b.WriteByte(text[0])
+	}
+	return b.String(), order
 }
 
 // maxStatements bounds the prepared statements of a connection: filters make texts without end.
 const maxStatements = 512
 
-func (c *sqliteConn) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+func (c *sqliteConn) prepare(ctx context.Context, text string) (*sqliteStmt, error) {
 	if st, ok := c.stmts[text]; ok {
 		return st, nil
 	}
-	st, err := c.conn.PrepareContext(ctx, text)
+	changed, order := positional(text)
+	prepared, err := c.conn.PrepareContext(ctx, changed)
 	if err != nil {
 		return nil, err
 	}
+	st := &sqliteStmt{prepared, order}
 	if len(c.stmts) >= maxStatements {
 		for k, old := range c.stmts {
 			delete(c.stmts, k)
@@ -464,6 +515,9 @@ func (s *sqliteSession) query(ctx context.Context, text string, args []any) (row
 	if err != nil {
 		return nil, s.fail(err)
 	}
+	if args, err = s.c.arguments(st, args); err != nil {
+		return nil, s.fail(err)
+	}
 	r, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // whoever reads the rows asks them, as of any rows
 	if err != nil {
 		return nil, s.fail(err)
@@ -479,6 +533,9 @@ func (s *sqliteSession) exec(ctx context.Context, text string, args []any) (int6
 	ctx = s.statementContext(ctx)
 	st, err := s.c.prepare(ctx, text)
 	if err != nil {
+		return 0, s.fail(err)
+	}
+	if args, err = s.c.arguments(st, args); err != nil {
 		return 0, s.fail(err)
 	}
 	result, err := st.ExecContext(ctx, args...)
