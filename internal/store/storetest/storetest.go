@@ -101,7 +101,7 @@ func Open(t testing.TB, kind Kind, options ...Option) *store.DB {
 // OpenURL opens the store at an address that URL or EmptyURL gave: a second node on the same store.
 func OpenURL(t testing.TB, url string, options ...Option) *store.DB {
 	t.Helper()
-	o := store.Options{URL: url, Keys: Keys(), MaxConns: 4}
+	o := store.Options{URL: url, Keys: Keys(), MaxConns: 4, RefuseNested: true}
 	for _, change := range options {
 		change(&o)
 	}
