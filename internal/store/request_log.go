@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -39,29 +40,7 @@ func (tx *Tx) LogRequests(_ context.Context, list []directory.Request) {
 		tx.logTogether(list)
 		return
 	}
-	for i := range list {
-		r := &list[i]
-		var repairs, effects any
-		if len(r.Repairs) > 0 {
-			repairs = encode(r.Repairs)
-		}
-		if len(r.Effects) > 0 {
-			effects = encode(r.Effects)
-		}
-		tx.queue(`
-			insert into scim_requests (organization, directory, id, at, method, path, query, status, scim_type, detail, duration_us,
-				operation, resource_kind, resource_id, resource_name, search, token_id, token_state, ip, request, repairs, effects,
-				replay_of, whole, request_body, response_body)
-			select d.organization, d.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-				$22, $23, $24, $25, $26
-			from directories d
-			where d.organization = $1
-				and d.id = $2`,
-			tx.Organization, r.Directory, r.ID, micros(r.At), r.Method, r.Path, r.Query, r.Status, orNull(r.Type), orNull(r.Detail),
-			r.Took.Microseconds(), r.Operation, orNull(r.ResourceKind), orNull(r.ResourceID), orNull(r.ResourceName), r.Search,
-			orNull(r.Token), r.TokenState, r.IP, r.Request, repairs, effects, orNull(r.ReplayOf), r.Whole, orNull(r.Body),
-			orNull(r.Answer))
-	}
+	tx.logRows(list)
 }
 
 // logTogether is LogRequests in one statement, where each would cost PostgreSQL more than its row.
@@ -113,6 +92,55 @@ func (tx *Tx) logTogether(list []directory.Request) {
 			select d.id
 			from directories d
 			where d.organization = $1)`, args...)
+}
+
+// logColumns are those of a row that logRows writes, in its order.
+const logColumns = `organization, directory, id, at, method, path, query, status, scim_type, detail, duration_us, operation, resource_kind,
+	resource_id, resource_name, search, token_id, token_state, ip, request, repairs, effects, replay_of, whole, request_body,
+	response_body`
+
+// logShapes are how many rows a statement of logRows may take, the most first. To begin and end a statement costs SQLite half of
+// what a row does.
+var logShapes = [...]int{32, 4, 1}
+
+var logTexts = sync.OnceValue(func() map[int]string {
+	row := "(" + strings.Repeat("?, ", strings.Count(logColumns, ",")) + "?)"
+	texts := map[int]string{}
+	for _, n := range logShapes {
+		texts[n] = `
+			insert into scim_requests (` + logColumns + `)
+			select s.*
+			from (values ` + strings.Repeat(row+", ", n-1) + row + `) s
+			where s.column2 in (
+				select d.id
+				from directories d
+				where d.organization = s.column1)`
+	}
+	return texts
+})
+
+// logRows is LogRequests on SQLite.
+func (tx *Tx) logRows(list []directory.Request) {
+	for _, n := range logShapes {
+		for ; len(list) >= n; list = list[n:] {
+			args := make([]any, 0, n*(strings.Count(logColumns, ",")+1))
+			for i := range list[:n] {
+				r := &list[i]
+				var repairs, effects any
+				if len(r.Repairs) > 0 {
+					repairs = encode(r.Repairs)
+				}
+				if len(r.Effects) > 0 {
+					effects = encode(r.Effects)
+				}
+				args = append(args, tx.Organization, r.Directory, r.ID, micros(r.At), r.Method, r.Path, r.Query, r.Status, orNull(r.Type),
+					orNull(r.Detail), r.Took.Microseconds(), r.Operation, orNull(r.ResourceKind), orNull(r.ResourceID),
+					orNull(r.ResourceName), r.Search, orNull(r.Token), r.TokenState, r.IP, r.Request, repairs, effects, orNull(r.ReplayOf),
+					r.Whole, orNull(r.Body), orNull(r.Answer))
+			}
+			tx.queue(logTexts()[n], args...)
+		}
+	}
 }
 
 // RequestFilter says which requests a listing shows; the zero value shows all.

@@ -170,7 +170,7 @@ func (c *sqliteConn) arguments(st *sqliteStmt, args []any) ([]any, error) {
 	return c.args, nil
 }
 
-// positional makes each $1 of a statement a ?, and says which is which. For each parameter with a name the driver asks
+// positional makes each $1 of a statement a ?, and says which is which; it may come with a ? for each already. For each parameter with a name the driver asks
 // SQLite for the name and looks for its argument, which costs more than to bind it.
 func positional(text string) (changed string, order []int) {
 	var b strings.Builder
@@ -183,6 +183,8 @@ func positional(text string) (changed string, order []int) {
 			}
 		case c == '\'' || c == '"':
 			quote = c
+		case c == '?':
+			order = append(order, len(order)+1)
 		case c == '$':
 			digits := 1
 			for digits < len(text) && text[digits] >= '0' && text[digits] <= '9' {
