@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -271,33 +273,96 @@ type PushedPerson struct {
 	Since      time.Time
 }
 
-// FindPushed looks for users by what their name, userName, address or external id begins with or is: those of the directory
+const (
+	pushedFound = 10
+	// pushedRead is how many users are looked at before the directory's own are looked for among its records: whoever finds fewer
+	// has seen them all.
+	pushedRead = 200
+)
+
+// FindPushed looks for users by a part of their name, userName or address, or by their external id: those of the directory
 // first, then the organization's others.
 func (tx *Tx) FindPushed(ctx context.Context, dir id.Directory, text string) ([]PushedPerson, error) {
-	like := "%" + escapeLike(text) + "%"
-	ilike := tx.d.ilike()
-	list, err := collect[PushedPerson](tx.query(ctx, `
-		select u.id, u.display_name, u.user_name, r.directory, r.external_id, coalesce(r.active, false), u.status, u.seated,
-			coalesce(r.created, u.created)
-		from users u
-		left join directory_records r on r.organization = u.organization
-			and r.user_id = u.id
-			and r.directory = $2
-		where u.organization = $1
-			and u.status <> 'deleted'
-			and (u.display_name `+ilike+` $3 escape '\'
-				or u.user_name `+ilike+` $3 escape '\'
-				or u.email `+ilike+` $3 escape '\'
-				or r.external_id = $4)
-		order by case when r.user_id is null then 1 else 0 end, u.id
-		limit 10`, tx.Organization, dir, like, text))(func(s scanner) (p PushedPerson, err error) {
-		err = s.Scan(&p.User, &p.Name, &p.UserName, orEmpty(&p.Directory), orEmpty(&p.ExternalID), &p.Active, &p.Status, &p.Seated, at(&p.Since))
-		return p, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for %q: %w", text, err)
+	const columns = `u.id, u.display_name, u.user_name, r.directory, r.external_id, coalesce(r.active, false), u.status, u.seated,
+			coalesce(r.created, u.created)`
+	find := func(sql string, args ...any) ([]PushedPerson, error) {
+		return collect[PushedPerson](tx.query(ctx, sql, append([]any{tx.Organization, dir}, args...)...))(func(s scanner) (p PushedPerson, err error) {
+			err = s.Scan(&p.User, &p.Name, &p.UserName, orEmpty(&p.Directory), orEmpty(&p.ExternalID), &p.Active, &p.Status, &p.Seated, at(&p.Since))
+			return p, err
+		})
 	}
-	return list, nil
+	part, name := "%"+escapeLike(scim.Fold(text))+"%", "%"+escapeLike(text)+"%"
+	named := tx.d.named("$3", "$4")
+	failed := func(err error) error { return fmt.Errorf("look for %q: %w", text, err) }
+
+	people, err := find(`
+		select `+columns+`
+		from directory_records r
+		cross join users u
+		where r.organization = $1
+			and r.directory = $2
+			and r.external_id = $3
+			and u.organization = $1
+			and u.id = r.user_id
+			and u.status <> 'deleted'`, text)
+	if err != nil {
+		return nil, failed(err)
+	}
+	// Cut before the records are looked up: there are as many of them as people.
+	some, err := find(`
+		select `+columns+`
+		from (
+			select u.id, u.display_name, u.user_name, u.status, u.seated, u.created
+			from users u
+			where u.organization = $1
+				and u.status <> 'deleted'
+				and `+named+`
+			order by u.id
+			limit `+strconv.Itoa(pushedRead)+`) u
+		left join directory_records r on r.organization = $1
+			and r.directory = $2
+			and r.user_id = u.id
+		order by u.id`, part, name)
+	if err != nil {
+		return nil, failed(err)
+	}
+	own := func(p PushedPerson) bool { return p.Directory != "" }
+	owned := 0
+	for _, p := range some {
+		if own(p) {
+			owned++
+		}
+	}
+	people = append(people, some...)
+	if len(some) == pushedRead && owned < pushedFound {
+		more, err := find(`
+		select `+columns+`
+		from directory_records r
+		cross join users u
+		where r.organization = $1
+			and r.directory = $2
+			and u.organization = $1
+			and u.id = r.user_id
+			and u.status <> 'deleted'
+			and `+named+`
+		order by r.user_id
+		limit `+strconv.Itoa(pushedFound), part, name)
+		if err != nil {
+			return nil, failed(err)
+		}
+		people = append(people, more...)
+	}
+	slices.SortFunc(people, func(a, b PushedPerson) int {
+		switch {
+		case own(a) && !own(b):
+			return -1
+		case own(b) && !own(a):
+			return 1
+		}
+		return cmp.Compare(a.User, b.User)
+	})
+	people = slices.CompactFunc(people, func(a, b PushedPerson) bool { return a.User == b.User })
+	return people[:min(len(people), pushedFound)], nil
 }
 
 // GroupGives lists what being in a group gives: by mapping and by grant, of the group itself and of those it is in.

@@ -130,10 +130,7 @@ func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, st
 		and("u.status <> 'deleted'")
 	}
 	if q := strings.TrimSpace(f.Query); q != "" {
-		part := arg("%" + escapeLike(scim.Fold(q)) + "%")
-		name := arg("%" + escapeLike(q) + "%")
-		and(`(u.user_name_key like %[1]s escape '\' or u.email_key like %[1]s escape '\' or u.display_name %[2]s %[3]s escape '\')`,
-			part, tx.d.ilike(), name)
+		and("%s", tx.d.named(arg("%"+escapeLike(scim.Fold(q))+"%"), arg("%"+escapeLike(q)+"%")))
 	}
 	if f.Only != nil {
 		and("u.id in (%s)", tx.d.elements(arg(encode(f.Only))))
@@ -167,6 +164,12 @@ func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, st
 	}
 	users = users[:limit]
 	return users, base64.RawURLEncoding.EncodeToString([]byte(users[limit-1].ID)), nil
+}
+
+// named is true of a user, called u, of whose userName, address or name a text is a part: patterns of it folded, and as it is.
+func (d dialect) named(folded, text string) string {
+	return fmt.Sprintf(`(u.user_name_key like %[1]s escape '\' or u.email_key like %[1]s escape '\' or u.display_name %[2]s %[3]s escape '\')`,
+		folded, d.ilike(), text)
 }
 
 // CountAwaiting gives the size of the inbox, up to 1000.
