@@ -12,7 +12,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // KeySize is the size of a node key in bytes.
@@ -27,7 +29,7 @@ type Keys struct {
 type key struct {
 	id   string
 	aead cipher.AEAD
-	mac  []byte
+	macs *sync.Pool // of hash.Hash: to make one costs as much as to hash a token
 }
 
 // ParseKeys reads one or several 32-byte keys in base64 (standard or URL alphabet), separated by commas.
@@ -43,7 +45,7 @@ func ParseKeys(s string) (*Keys, error) {
 			return nil, err
 		}
 		id := derive(raw, "vestibule key id v1")
-		k.ring = append(k.ring, key{id: hex.EncodeToString(id[:4]), aead: aead, mac: derive(raw, "vestibule hash v1")})
+		k.ring = append(k.ring, key{id: hex.EncodeToString(id[:4]), aead: aead, macs: macsOf(derive(raw, "vestibule hash v1"))})
 	}
 	return &k, nil
 }
@@ -65,6 +67,10 @@ func derive(secret []byte, purpose string) []byte {
 	m := hmac.New(sha256.New, secret)
 	m.Write([]byte(purpose))
 	return m.Sum(nil)
+}
+
+func macsOf(secret []byte) *sync.Pool {
+	return &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
 }
 
 func newAEAD(secret []byte) (cipher.AEAD, error) {
@@ -146,7 +152,11 @@ func (k *Keys) Matches(secret, hash string) bool {
 }
 
 func (c key) hash(secret string) string {
-	m := hmac.New(sha256.New, c.mac)
+	m := c.macs.Get().(hash.Hash) //nolint:forcetypeassert // macsOf puts nothing else there
+	defer func() {
+		m.Reset() // nothing of the secret stays behind
+		c.macs.Put(m)
+	}()
 	m.Write([]byte(secret))
 	return c.id + "." + base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
