@@ -40,7 +40,7 @@ func (v *vestibule) measureCreate(ctx context.Context, floor *floorServer) error
 				if err != nil {
 					return err
 				}
-				_, err = do(v.client, request, http.StatusCreated)
+				_, err = do(request, http.StatusCreated)
 				return err
 			})
 			create := load(ctx, workers, v.o.span, v.cpu(), v.pgCPU, func(int, int) error { return v.createUser() })
@@ -124,7 +124,7 @@ func (v *vestibule) hello(ctx context.Context, floor *floorServer, workers int) 
 		if err != nil {
 			return err
 		}
-		_, err = do(v.client, request, http.StatusOK)
+		_, err = do(request, http.StatusOK)
 		return err
 	})
 }
@@ -382,7 +382,7 @@ func (v *vestibule) measureTokens(ctx context.Context, floor *floorServer, signe
 					return err
 				}
 				request.Header.Set("Authorization", "Bearer "+access[w])
-				_, err = do(v.client, request, http.StatusOK)
+				_, err = do(request, http.StatusOK)
 				return err
 			})
 			failures("userinfo", info)
@@ -414,7 +414,7 @@ func (v *vestibule) token(ctx context.Context, form url.Values) (tokens, error) 
 	}
 	request.SetBasicAuth("app", clientSecret)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	body, err := do(v.client, request, http.StatusOK)
+	body, err := do(request, http.StatusOK)
 	if err != nil {
 		return t, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -243,7 +242,7 @@ func (v *vestibule) call(method, where, body string, want int) ([]byte, error) {
 	if body != "" {
 		request.Header.Set("Content-Type", "application/scim+json")
 	}
-	return do(v.client, request, want)
+	return do(request, want)
 }
 
 // scimAnswer is an answer of any status.
@@ -271,20 +270,19 @@ func (v *vestibule) answer(where string) (a scimAnswer, err error) {
 	return a, err
 }
 
-func do(client *http.Client, request *http.Request, want int) ([]byte, error) {
-	response, err := client.Do(request)
+// lean is how everything that is measured in numbers is asked for.
+var lean wire
+
+// do makes one request and gives the body; any status but want is an error.
+func do(request *http.Request, want int) ([]byte, error) {
+	status, body, err := lean.do(request)
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(response.Body); err != nil {
-		return nil, err
+	if status != want {
+		return nil, fmt.Errorf("%s %s: %d, not %d: %.300s", request.Method, request.URL.Path, status, want, body)
 	}
-	if response.StatusCode != want {
-		return nil, fmt.Errorf("%s %s: %d, not %d: %.300s", request.Method, request.URL.Path, response.StatusCode, want, b.Bytes())
-	}
-	return b.Bytes(), nil
+	return body, nil
 }
 
 // userBody is what Entra sends for a person, about 1.1 kB.
