@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -19,8 +20,9 @@ import (
 const (
 	// soughtGrams is how many grams of a text are looked for: more of them narrow little.
 	soughtGrams = 32
-	// rareGrams is how many lists of a pack are read for each text that is looked for: the shortest ones, a few at a time.
-	rareGrams, gramsAtOnce = 4, 2
+	// rareGrams is how many lists of a pack are read for each text that is looked for: the shortest ones, a few at a time, and as
+	// long as they narrow.
+	rareGrams, gramsAtOnce = 8, 2
 	// askedPacks is of how many packs is asked which lists are short. The names of a directory are much the same in all.
 	askedPacks = 4
 	// mostFound is how many records the index may name. Where more may match, the list's own order meets them soon.
@@ -213,14 +215,14 @@ func (tx *Tx) inPacks(ctx context.Context, dir id.Directory, s sought, packs []i
 		lists[pack] = map[int64]*places{}
 	}
 	out := make(map[int64]places, len(packs))
-	n := 0
+	n, before := len(packs)*packRecords, math.MaxInt
 	for read := 0; read < rareGrams; read += gramsAtOnce {
 		asked = asked[:0]
 		s.each(func(s *sought) {
 			asked = append(asked, s.grams[min(read, len(s.grams)):min(read+gramsAtOnce, len(s.grams))]...)
 		})
-		// To judge one record of each pack costs about as much as to read one list more of it.
-		if len(asked) == 0 || read > 0 && n <= len(lists) {
+		// To judge one record of each pack costs about as much as to read one list more of it, and the shorter lists came first.
+		if len(asked) == 0 || n <= len(lists) || 2*n > before {
 			break
 		}
 		if _, err := collect[struct{}](tx.query(ctx, `
@@ -238,7 +240,7 @@ func (tx *Tx) inPacks(ctx context.Context, dir id.Directory, s sought, packs []i
 		}); err != nil {
 			return nil, 0, fmt.Errorf("look for a part of a name: %w", err)
 		}
-		n = 0
+		before, n = n, 0
 		for pack, of := range lists {
 			set := s.in(of, read+gramsAtOnce)
 			here := 0
