@@ -28,6 +28,7 @@ import (
 type floorServer struct {
 	base string
 	cmd  *exec.Cmd
+	dir  string
 }
 
 func startFloor(ctx context.Context) (*floorServer, error) {
@@ -39,52 +40,84 @@ func startFloor(ctx context.Context) (*floorServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir, err := os.MkdirTemp("", "vestibule-bench-")
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.CommandContext(ctx, self, "-child", addr)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.Dir = os.Stderr, dir
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	f := &floorServer{base: "http://" + addr, cmd: cmd}
+	f := &floorServer{base: "http://" + addr, cmd: cmd, dir: dir}
 	return f, waitFor(ctx, f.base+"/hello")
 }
 
 func (f *floorServer) stop() {
 	_ = f.cmd.Process.Kill()
 	_ = f.cmd.Wait()
+	_ = os.RemoveAll(f.dir)
 }
 
 func (f *floorServer) cpu() func() time.Duration { return processCPU(f.cmd.Process.Pid) }
 
 // serveFloor is the child: /hello answers a small JSON document, /null decodes a SCIM user, adds an id and meta, and encodes
-// it again, with no store behind it.
+// it again, with no store behind it. /bare is /null with a row stored by the store's driver, and /row reads one.
 func serveFloor(addr string) error {
 	hello := []byte(`{"hello":"world"}`)
+	var bare bareStores
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(hello)
 	})
 	var n atomic.Int64
-	mux.HandleFunc("/null", func(w http.ResponseWriter, r *http.Request) {
+	copied := func(r *http.Request) (id int64, out []byte, err error) {
 		body, err := io.ReadAll(r.Body)
 		var user map[string]any
 		if err == nil {
 			err = json.Unmarshal(body, &user)
 		}
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+			return 0, nil, err
 		}
-		user["id"] = fmt.Sprintf("%032d", n.Add(1))
+		id = n.Add(1)
+		user["id"] = fmt.Sprintf("%032d", id)
 		user["meta"] = map[string]any{"resourceType": "User", "created": time.Now(), "lastModified": time.Now()}
-		out, err := json.Marshal(user)
+		out, err = json.Marshal(user)
+		return id, out, err
+	}
+	answer := func(w http.ResponseWriter, status int, out []byte, err error) {
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/scim+json")
-		w.WriteHeader(http.StatusCreated)
+		w.WriteHeader(status)
 		_, _ = w.Write(out)
+	}
+	mux.HandleFunc("/null", func(w http.ResponseWriter, r *http.Request) {
+		_, out, err := copied(r)
+		answer(w, http.StatusCreated, out, err)
+	})
+	mux.HandleFunc("/bare", func(w http.ResponseWriter, r *http.Request) {
+		id, out, err := copied(r)
+		var store bareStore
+		if err == nil {
+			store, err = bare.of(r.URL.Query().Get("store"))
+		}
+		if err == nil {
+			err = store.insert(r.Context(), id, string(out))
+		}
+		answer(w, http.StatusCreated, out, err)
+	})
+	mux.HandleFunc("/row", func(w http.ResponseWriter, r *http.Request) {
+		store, err := bare.of(r.URL.Query().Get("store"))
+		var out string
+		if err == nil {
+			out, err = store.read(r.Context(), bare.n.Add(7919)%bareRows)
+		}
+		answer(w, http.StatusOK, []byte(out), err)
 	})
 	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	return server.ListenAndServe()
@@ -159,6 +192,13 @@ func (f *pgFloor) run(ctx context.Context, script string, clients int, span time
 	return r, nil
 }
 
+const (
+	rawSchema = `create table scim_row (organization text not null, id text primary key, user_name text not null, external_id text, document text not null);
+create unique index scim_row_user_name on scim_row (organization, user_name);
+create index scim_row_external_id on scim_row (organization, external_id)`
+	rawInsert = `insert into scim_row (organization, id, user_name, external_id, document) values ('bench', $1, $2, $3, $4)`
+)
+
 // rawSQLite inserts a SCIM-shaped row with three keys in a transaction each, WAL and synchronous FULL, one writer: what the
 // driver and the disk give at best without group commit.
 func rawSQLite(ctx context.Context, span time.Duration) (float64, error) {
@@ -173,12 +213,10 @@ func rawSQLite(ctx context.Context, span time.Duration) (float64, error) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, `create table scim_row (organization text not null, id text primary key, user_name text not null, external_id text, document text not null);
-create unique index scim_row_user_name on scim_row (organization, user_name);
-create index scim_row_external_id on scim_row (organization, external_id)`); err != nil {
+	if _, err := db.ExecContext(ctx, rawSchema); err != nil {
 		return 0, err
 	}
-	insert, err := db.PrepareContext(ctx, `insert into scim_row (organization, id, user_name, external_id, document) values ('bench', $1, $2, $3, $4)`)
+	insert, err := db.PrepareContext(ctx, rawInsert)
 	if err != nil {
 		return 0, err
 	}

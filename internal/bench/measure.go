@@ -35,14 +35,18 @@ func (v *vestibule) measureCreate(ctx context.Context, floor *floorServer) error
 				}
 				floorRate = rate
 			}
-			null := load(ctx, workers, v.o.span, floor.cpu(), noCPU, func(_, i int) error {
-				request, err := http.NewRequestWithContext(ctx, http.MethodPost, floor.base+"/null", strings.NewReader(userBody(int64(i))))
-				if err != nil {
+			post := func(path string) result {
+				return load(ctx, workers, v.o.span, floor.cpu(), noCPU, func(_, i int) error {
+					request, err := http.NewRequestWithContext(ctx, http.MethodPost, floor.base+path, strings.NewReader(userBody(int64(i))))
+					if err != nil {
+						return err
+					}
+					_, err = do(request, http.StatusCreated)
 					return err
-				}
-				_, err = do(request, http.StatusCreated)
-				return err
-			})
+				})
+			}
+			null, bare := post("/null"), post("/bare?store="+v.kind)
+			failures("bare create", bare)
 			create := load(ctx, workers, v.o.span, v.cpu(), v.pgCPU, func(int, int) error { return v.createUser() })
 			failures("create", create)
 			s.add("rate", create.rate())
@@ -50,13 +54,14 @@ func (v *vestibule) measureCreate(ctx context.Context, floor *floorServer) error
 			s.add("of floor", create.rate()/floorRate)
 			s.add("cpu", create.cpuPer())
 			s.add("cpu of null", create.cpuPer()/null.cpuPer())
+			s.add("bare of null", bare.cpuPer()/null.cpuPer())
 			s.add("database cpu", create.cpuOtherPer())
 			if floorCPU > 0 {
 				s.add("database cpu of floor", create.cpuOtherPer()/floorCPU)
 			}
 		}
-		fmt.Printf("create, %2d workers: %.0f/s against a floor of %.0f/s: ratio %s; CPU %.0f µs = %s of null create",
-			workers, s.median("rate"), s.median("floor rate"), s.spread("of floor"), s.median("cpu"), s.spread("cpu of null"))
+		fmt.Printf("create, %2d workers: %.0f/s against a floor of %.0f/s: ratio %s; CPU %.0f µs = %s of null create (with a bare row in the store: %.2f)",
+			workers, s.median("rate"), s.median("floor rate"), s.spread("of floor"), s.median("cpu"), s.spread("cpu of null"), s.median("bare of null"))
 		if v.kind == "postgres" {
 			fmt.Printf("; PostgreSQL %.0f µs = %s of the floor row. Goal 1 (ratio >= 0.25, CPU <= 2.0 and <= 2.0): %s\n",
 				s.median("database cpu"), s.spread("database cpu of floor"),
@@ -100,9 +105,13 @@ func (v *vestibule) measureReads(ctx context.Context, floor *floorServer) error 
 				s.add("p50", r.p50())
 				s.add("cpu", r.cpuPer())
 				s.add("cpu of hello", r.cpuPer()/hello.cpuPer())
+				row := v.floorGet(ctx, floor, "/row?store="+v.kind, 1)
+				failures("bare row", row)
+				s.add("bare of hello", row.cpuPer()/hello.cpuPer())
 			}
 			p50 := s.median("p50")
-			fmt.Printf("%-15s at %7d users: p50 %.3f ms, CPU %.0f µs = %s of hello", read.name, len(v.users), p50, s.median("cpu"), s.spread("cpu of hello"))
+			fmt.Printf("%-15s at %7d users: p50 %.3f ms, CPU %.0f µs = %s of hello (a bare row of the store: %.2f)",
+				read.name, len(v.users), p50, s.median("cpu"), s.spread("cpu of hello"), s.median("bare of hello"))
 			if first, ok := small[read.name]; ok {
 				fmt.Printf("; %.2f of the small one. Goal 3 (<= 1.3, CPU <= 4): %s", p50/first, verdict(p50/first <= 1.3 && s.median("cpu of hello") <= 4))
 			} else {
@@ -119,8 +128,12 @@ func filter(format string, n int64) string {
 }
 
 func (v *vestibule) hello(ctx context.Context, floor *floorServer, workers int) result {
+	return v.floorGet(ctx, floor, "/hello", workers)
+}
+
+func (v *vestibule) floorGet(ctx context.Context, floor *floorServer, path string, workers int) result {
 	return load(ctx, workers, v.o.span, floor.cpu(), noCPU, func(int, int) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, floor.base+"/hello", http.NoBody)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, floor.base+path, http.NoBody)
 		if err != nil {
 			return err
 		}
@@ -201,7 +214,7 @@ func (v *vestibule) measureGroups(ctx context.Context) error {
 		if first, ok := small["add"]; ok {
 			a, r, g := s.median("add")/first, s.median("remove")/small["remove"], s.median("get")/small["get"]
 			fmt.Printf("; against the smallest: %.2f, %.2f, %.2f. Goal 6 (<= 1.2, remove <= %.1f, get <= 1.2 and <= 1.3 of a user's, add 100 <= 8, <= 3 µs a member, <= 32 MB): %s",
-				a, r, g, limit, verdict(a <= 1.2 && r <= limit && g <= 1.2 && s.median("get of user") <= 1.3 && s.median("hundred") <= 8 && full.cpu <= 3 && full.grown <= 32))
+				a, r, g, limit, verdict(a <= 1.2 && r <= limit && g <= 1.2 && s.median("get of user") <= 1.3 && s.median("hundred") > 0 && s.median("hundred") <= 8 && full.cpu <= 3 && full.grown <= 32))
 		} else {
 			for _, name := range []string{"add", "remove", "get"} {
 				small[name] = s.median(name)
@@ -265,7 +278,7 @@ func (v *vestibule) measureFull(ctx context.Context, where string, size int) (f 
 
 // member adds one person to the group or takes it out.
 func (v *vestibule) member(where, id string, add bool) error {
-	operation := fmt.Sprintf(`{"op":"remove","path":"members[value eq \"%s\"]"}`, id)
+	operation := removeMembers([]string{id})
 	if add {
 		operation = addMembers([]string{id})
 	}
@@ -273,13 +286,18 @@ func (v *vestibule) member(where, id string, add bool) error {
 	return err
 }
 
-func addMembers(ids []string) string { return changeMembers("add", ids) }
+// removeMembers takes each out by an operation of its own: a remove has no value (RFC 7644 section 3.5.2.2).
+func removeMembers(ids []string) string {
+	operations := make([]string, len(ids))
+	for i, id := range ids {
+		operations[i] = fmt.Sprintf(`{"op":"remove","path":"members[value eq \"%s\"]"}`, id)
+	}
+	return strings.Join(operations, ",")
+}
 
-func removeMembers(ids []string) string { return changeMembers("remove", ids) }
-
-func changeMembers(op string, ids []string) string {
+func addMembers(ids []string) string {
 	var b strings.Builder
-	b.WriteString(`{"op":"` + op + `","path":"members","value":[`)
+	b.WriteString(`{"op":"add","path":"members","value":[`)
 	for i, id := range ids {
 		if i > 0 {
 			b.WriteByte(',')
