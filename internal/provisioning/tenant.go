@@ -119,18 +119,16 @@ func (t *tenant) Modify(ctx context.Context, rt *scim.ResourceType, resource str
 	if rt == t.pusher.User && !t.dry {
 		quiet := t.db.Quiet(t.organization, t.pusher.Directory.ID)
 		if quiet.Load() {
-			err = t.read(ctx, func(p *store.Push) (err error) {
-				res, err = p.UnchangedUser(ctx, resource, check, change, want)
-				return err
-			})
+			res, events, err := t.db.ChangeQuietly(ctx, t.organization, t.pusher, resource, check, change, want)
 			if res != nil || err != nil {
-				return res, err
+				t.trace.change(events)
+				return res, toSCIM(err)
 			}
 		}
 		decide := change
 		change = func(current scim.Attributes) (scim.Result, error) {
 			r, err := decide(current)
-			quiet.Store(err == nil && !r.Changed)
+			quiet.Store(err == nil && t.db.IsQuiet(&t.pusher, current, r))
 			return r, err
 		}
 	}

@@ -465,6 +465,13 @@ func (p *Push) speak(user id.User, a scim.Attributes, pr profile) {
 		domainOf(pr.email), pr.shown(a), orNull(pr.given), orNull(pr.family), micros(p.tx.now))
 }
 
+// spoken reports whether the user's own columns say already what speak would write. An address that is not verified may be by
+// now, so it is asked again.
+func spoken(u *directory.User, a scim.Attributes, pr profile) bool {
+	return u.UserName == pr.userName && u.Email == pr.email && (pr.email == "" || u.EmailVerified) && u.DisplayName == pr.shown(a) &&
+		u.GivenName == pr.given && u.FamilyName == pr.family
+}
+
 // accessBefore remembers what a user who has access may do, in case the write takes it.
 func (p *Push) accessBefore(ctx context.Context, u *directory.User) (*access.Effective, error) {
 	if !u.HasAccess() {
@@ -677,7 +684,7 @@ func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change 
 		p.tx.queueEmails(p.Directory.ID, id.User(user), pr.emails)
 	}
 	p.claim(p.User, user, current, r.Attributes)
-	if speaks {
+	if speaks && !spoken(&u, r.Attributes, pr) {
 		p.speak(u.ID, r.Attributes, pr)
 	}
 	before, after := changes(current, r.Attributes)
