@@ -57,6 +57,8 @@ type DB struct {
 	versions *versionWatch
 	// newcomers are pushes that wait to share a statement.
 	newcomers newcomers
+	// rewrites are changes of a document that do.
+	rewrites queue[*rewrite]
 	// quiet says of directories whether their last change came to nothing.
 	quiet  sync.Map
 	posted chan struct{}

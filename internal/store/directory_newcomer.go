@@ -48,15 +48,26 @@ type pushing struct {
 	door         audit.Door
 }
 
-// newcomers are the pushes that wait for a batch, and those that are on their way to one.
-type newcomers struct {
-	mu    sync.Mutex
-	lines map[pushing]*line // guarded by mu, with all that is in it
+// batched is a push that waits for a batch.
+type batched interface {
+	// waits is where it is told whether to lead the next batch, or that it is through.
+	waits() chan bool
 }
 
-// line is where the newcomers of one who pushes wait.
-type line struct {
-	waiting  []*newcomer
+func (n *newcomer) waits() chan bool { return n.turn }
+
+// newcomers are the pushes of newcomers that wait, and those that are on their way.
+type newcomers = queue[*newcomer]
+
+// queue holds the pushes of one kind that wait for a batch.
+type queue[T batched] struct {
+	mu    sync.Mutex
+	lines map[pushing]*line[T] // guarded by mu, with all that is in it
+}
+
+// line is where the pushes of one who pushes wait.
+type line[T batched] struct {
+	waiting  []T
 	led      bool
 	coming   int           // pushes whose request has begun
 	together int           // how many were on their way at once when the last batch was through
@@ -100,7 +111,7 @@ func (c *Coming) Over() {
 }
 
 // arrive counts a push as no longer coming, once. It is called with the lock held.
-func (c *Coming) arrive(l *line) {
+func (c *Coming) arrive(l *line[*newcomer]) {
 	if c == nil || c.w == nil || c.here {
 		return
 	}
@@ -110,32 +121,32 @@ func (c *Coming) arrive(l *line) {
 }
 
 // complete reports that there is nobody left to wait for.
-func (l *line) complete() bool {
+func (l *line[T]) complete() bool {
 	return len(l.waiting) >= enoughNewcomers || l.coming == 0 && len(l.waiting) >= l.together
 }
 
 // look wakes the leader who waits, where there is nobody left to wait for.
-func (l *line) look() {
+func (l *line[T]) look() {
 	if l.ready != nil && l.complete() {
 		close(l.ready)
 		l.ready = nil
 	}
 }
 
-func (w *newcomers) line(who pushing) *line {
+func (w *queue[T]) line(who pushing) *line[T] {
 	l := w.lines[who]
 	if l == nil {
 		if w.lines == nil {
-			w.lines = map[pushing]*line{}
+			w.lines = map[pushing]*line[T]{}
 		}
-		l = &line{}
+		l = &line[T]{}
 		w.lines[who] = l
 	}
 	return l
 }
 
 // tidy forgets a line in which nobody is, and of which there is nothing to remember.
-func (w *newcomers) tidy(who pushing) {
+func (w *queue[T]) tidy(who pushing) {
 	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
 		delete(w.lines, who)
 	}
@@ -159,7 +170,7 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 	n.nameKey, n.shown = scim.UserNameKey(n.profile.userName), n.profile.shown(r.Attributes)
 	n.key[0], n.key[1] = p.key(n.profile)
 	who := pushingOf(org, &by)
-	if db.newcomers.enter(who, n, by.Coming) || <-n.turn {
+	if by.Coming.enter(&db.newcomers, who, n) || <-n.turn {
 		db.leadNewcomers(who, n)
 	}
 	if n.err != nil || n.created.IsZero() {
@@ -173,19 +184,31 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 }
 
 // enter queues a push and tells whether it has to lead: nobody else does.
-func (w *newcomers) enter(who pushing, n *newcomer, c *Coming) (leads bool) {
+func (w *queue[T]) enter(who pushing, n T) (leads bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l := w.line(who)
+	return w.queued(w.line(who), n)
+}
+
+func (w *queue[T]) queued(l *line[T], n T) (leads bool) {
 	l.waiting = append(l.waiting, n)
-	c.arrive(l)
 	l.look()
 	leads, l.led = !l.led, true
 	return leads
 }
 
+// enter is queue.enter for a newcomer whose coming was announced.
+func (c *Coming) enter(w *newcomers, who pushing, n *newcomer) (leads bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.line(who)
+	leads = w.queued(l, n)
+	c.arrive(l)
+	return leads
+}
+
 // take gives the next batch, for which it waits a moment where more are coming.
-func (w *newcomers) take(who pushing) []*newcomer {
+func (w *queue[T]) take(who pushing) []T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(who)
@@ -208,13 +231,13 @@ func (w *newcomers) take(who pushing) []*newcomer {
 }
 
 // leave makes the first who waits the next to lead.
-func (w *newcomers) leave(who pushing, batch int) {
+func (w *queue[T]) leave(who pushing, batch int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(who)
 	l.together = batch + len(l.waiting) + l.coming
 	if len(l.waiting) > 0 {
-		l.waiting[0].turn <- true
+		l.waiting[0].waits() <- true
 		return
 	}
 	l.led = false

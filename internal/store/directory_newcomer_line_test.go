@@ -25,7 +25,7 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		enter := func(c *Coming) bool { return w.enter(who, &newcomer{turn: make(chan bool, 1)}, c) }
+		enter := func(c *Coming) bool { return c.enter(w, who, &newcomer{turn: make(chan bool, 1)}) }
 
 		began := time.Now()
 		first, second, refused := db.Expect("northwind", by), db.Expect("northwind", by), db.Expect("northwind", by)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +19,8 @@ import (
 // the document alone holds: a title, a department, a phone number. ModifyUser locks the record and the user, since a change may
 // be of both; on PostgreSQL its transaction is two round trips with half a dozen statements. To find out by a plain read that
 // nothing changed takes a third of that. What changed in the document alone is then written by one statement, which is its own
-// transaction and finds the record only as it was read. SQLite has no round trips to save, so there ModifyUser writes.
+// transaction, finds the record only as it was read, and is shared by changes that arrive together, as newcomers share theirs.
+// SQLite has no round trips to save, so there ModifyUser writes.
 //
 // A read before each other change would be wasted, so it is only made for a directory whose last change was one of these.
 
@@ -69,15 +72,26 @@ func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher,
 	case !db.IsQuiet(&by, g.current, g.decided), !g.verified, g.unsaid.IsZero() && !profileOf(g.decided.Attributes).saysActive:
 		return nil, nil, nil
 	}
-	var events []audit.Event
-	err = db.Write(ctx, org, func(tx *Tx) (err error) {
-		events, err = tx.Push(by).writeDocument(ctx, user, &g)
-		return err
-	})
-	if err != nil || events == nil {
-		return nil, nil, err
+	p := &Push{Pusher: by}
+	a := g.decided.Attributes
+	n := &rewrite{
+		ctx: ctx, user: user, version: g.res.Version, stored: by.User.StoredDocument(a), folded: p.folded(by.User, a), shown: profileOf(a).shown(a),
+		event: id.New[id.Event](), actor: by.Actor, turn: make(chan bool, 1),
 	}
-	return g.res, events, nil
+	n.before, n.after = changes(g.current, a)
+	who := pushingOf(org, &by)
+	if db.rewrites.enter(who, n) || <-n.turn {
+		db.leadRewrites(who, n)
+	}
+	if n.err != nil || n.written.IsZero() {
+		return nil, nil, n.err
+	}
+	g.res.Version++
+	g.res.Modified, g.res.Document = n.written, n.stored
+	return g.res, []audit.Event{{
+		ID: n.event, At: micros(n.written), Actor: n.actor, Action: "user.changed", TargetKind: "user", TargetID: user, TargetName: n.shown,
+		User: id.User(user), Outcome: audit.Done, Before: n.before, After: n.after,
+	}}, nil
 }
 
 func (p *Push) glance(ctx context.Context, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (g glance, err error) {
@@ -123,42 +137,111 @@ func (p *Push) glance(ctx context.Context, user string, check Check, change func
 	return g, err
 }
 
-// documentStatement writes a document with its event, where the record is as it was read.
+// rewrite is one change of a document on its way.
+type rewrite struct {
+	ctx           context.Context
+	user          string
+	version       int64 // that it was decided over
+	stored        []byte
+	folded, shown string
+	before, after json.RawMessage
+	event         id.Event
+	actor         audit.Actor
+
+	turn    chan bool
+	written time.Time // zero where the record is no longer as it was
+	err     error
+}
+
+func (n *rewrite) waits() chan bool { return n.turn }
+
+// leadRewrites writes what waits, the leader's own change among it.
+func (db *DB) leadRewrites(who pushing, leader *rewrite) {
+	all := db.rewrites.take(who)
+	defer func() {
+		for _, n := range all {
+			if n != leader {
+				n.turn <- false
+			}
+		}
+		db.rewrites.leave(who, len(all))
+	}()
+	of := make(map[string]*rewrite, len(all))
+	for _, n := range all {
+		switch {
+		case n.ctx.Err() != nil:
+			n.err = classify(n.ctx.Err())
+		case of[n.user] == nil: // a second change of a record was decided over what the first one replaces
+			of[n.user] = n
+		}
+	}
+	if len(of) == 0 {
+		return
+	}
+	// One caller's leaving must not undo what the others are told was written.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(leader.ctx), statementTimeout)
+	defer cancel()
+	err := db.Write(ctx, who.organization, func(tx *Tx) error { return tx.writeDocuments(ctx, who, of) })
+	if err != nil {
+		for _, n := range of {
+			n.written, n.err = time.Time{}, err
+		}
+	}
+}
+
+// documentStatement writes documents with their events, each where its record is as it was read.
 const documentStatement = `
-	with r as (
-		update directory_records
-		set document = $4, folded = $5, version = version + 1, modified = $6
-		where organization = $1
-			and directory = $2
-			and user_id = $3
-			and version = $7
-			and undone is null
-		returning user_id
+	with s as (
+		select s.*
+		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]), cast($13 as text[]),
+			cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as bigint[])) as s (user_id, document, folded, event,
+			shown, before, after, ip, request, version)
+	), r as (
+		update directory_records r
+		set document = cast(s.document as json), folded = cast(s.folded as json), version = r.version + 1, modified = $3
+		from s
+		where r.organization = $1
+			and r.directory = $2
+			and r.user_id = s.user_id
+			and r.version = s.version
+			and r.undone is null
+		returning r.user_id
 	), a as (
 		insert into audit (organization, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name, user_id,
 			outcome, before, after, ip, door, request)
-		select $1, $8, $6, $9, $10, $11, 'user.changed', 'user', r.user_id, $12, r.user_id, 'done', cast($13 as json), cast($14 as json),
-			$15, $16, $17
-		from r
+		select $1, s.event, $3, $4, $5, $6, 'user.changed', 'user', s.user_id, s.shown, s.user_id, 'done', cast(nullif(s.before, '') as json),
+			cast(nullif(s.after, '') as json), s.ip, $7, s.request
+		from s
+		where s.user_id in (select user_id from r)
 	)
 	select user_id
 	from r`
 
-// writeDocument makes the change of a glance, and gives its event, or none where the record is no longer as it was.
-func (p *Push) writeDocument(ctx context.Context, user string, g *glance) ([]audit.Event, error) {
-	a := g.decided.Attributes
-	document := p.User.StoredDocument(a)
-	before, after := changes(g.current, a)
-	e := audit.Event{
-		ID: id.New[id.Event](), At: micros(p.tx.now), Actor: p.Actor, Action: "user.changed", TargetKind: "user", TargetID: user,
-		TargetName: profileOf(a).shown(a), User: id.User(user), Outcome: audit.Done, Before: before, After: after,
+// writeDocuments runs the statement and notes what was written. All nodes lock the records in the order of their ids.
+func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*rewrite) error {
+	const columns = 9
+	var text [columns][]string
+	versions := make([]int64, 0, len(of))
+	for _, user := range slices.Sorted(maps.Keys(of)) {
+		n := of[user]
+		n.written = time.Time{}
+		versions = append(versions, n.version)
+		for c, s := range [columns]string{
+			user, string(n.stored), n.folded, string(n.event), n.shown, string(n.before), string(n.after), n.actor.IP, n.actor.Request,
+		} {
+			text[c] = append(text[c], s)
+		}
 	}
-	written, err := column[string](p.tx.onlyQuery(ctx, documentStatement, p.tx.Organization, p.Directory.ID, user, string(document), p.folded(p.User, a), e.At,
-		g.res.Version, e.ID, e.Actor.Kind, e.Actor.ID, e.Actor.Name, e.TargetName, jsonOrNull(before), jsonOrNull(after), e.Actor.IP, e.Actor.Door, e.Actor.Request))
-	if err != nil || len(written) == 0 {
-		return nil, err
+	args := []any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door, texts{text[0], text[1:]}}
+	for c := range text[1:] {
+		args = append(args, text[c+1])
 	}
-	g.res.Version++
-	g.res.Modified, g.res.Document = p.now(), document
-	return []audit.Event{e}, nil
+	written, err := column[string](tx.onlyQuery(ctx, documentStatement, append(args, versions)...))
+	if err != nil {
+		return err
+	}
+	for _, user := range written {
+		of[user].written = tx.now.UTC()
+	}
+	return nil
 }
