@@ -32,7 +32,7 @@ func (w *wire) take(addr string) (*wireConn, error) {
 		return c, nil
 	}
 	w.mu.Unlock()
-	conn, err := net.Dial("tcp", addr) //nolint:noctx // to this machine
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +64,7 @@ func (w *wire) do(request *http.Request) (status int, body []byte, err error) {
 				return 0, nil, err
 			}
 			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
 			if err != nil || response.Close {
 				_ = c.Close()
 			} else {
