@@ -94,15 +94,12 @@ func (d dialect) groupsOf(member, dir string) string {
 					and g.directory = ` + dir + `
 				group by g.id, g.display_name
 				order by g.id) s)`
-	if d == sqliteDialect {
-		// Whoever is in no group is found out by one look; to set up all of that is a third of a record's reading.
-		groups = `case when exists (
+	// Whoever is in no group is found out by one look; to set up all of that is a third of a record's reading.
+	return `case when exists (
 				select 1
 				from group_members m
 				where m.organization = $1
 					and m.member_id = ` + member + `) then ` + groups + ` end`
-	}
-	return groups
 }
 
 // membersOf is a scalar subquery of a group's members as this directory knows them.
