@@ -170,8 +170,8 @@ func (c *sqliteConn) arguments(st *sqliteStmt, args []any) ([]any, error) {
 	return c.args, nil
 }
 
-// positional makes each $1 of a statement a ?, and says which is which; it may come with a ? for each already. For each parameter with a name the driver asks
-// SQLite for the name and looks for its argument, which costs more than to bind it.
+// positional makes each $1 of a statement a ?, and says which is which; it may come with a ? for each already. For each parameter
+// with a name the driver asks SQLite for the name and looks for its argument, which costs more than to bind it.
 func positional(text string) (changed string, order []int) {
 	var b strings.Builder
 	b.Grow(len(text))
