@@ -22,21 +22,21 @@ type wireConn struct {
 	out *bufio.Writer
 }
 
-// take gives a connection that is not in use, the one used last.
-func (w *wire) take(addr string) (*wireConn, error) {
+// take gives a connection that is not in use, the one used last, or a new one.
+func (w *wire) take(addr string) (c *wireConn, used bool, err error) {
 	w.mu.Lock()
 	if list := w.idle[addr]; len(list) > 0 {
-		c := list[len(list)-1]
+		c = list[len(list)-1]
 		w.idle[addr] = list[:len(list)-1]
 		w.mu.Unlock()
-		return c, nil
+		return c, true, nil
 	}
 	w.mu.Unlock()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return &wireConn{Conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}, nil
+	return &wireConn{Conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}, false, nil
 }
 
 func (w *wire) give(addr string, c *wireConn) {
@@ -52,7 +52,7 @@ func (w *wire) give(addr string, c *wireConn) {
 // replaced by another one.
 func (w *wire) do(request *http.Request) (status int, body []byte, err error) {
 	for {
-		c, err := w.take(request.URL.Host)
+		c, used, err := w.take(request.URL.Host)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -73,6 +73,9 @@ func (w *wire) do(request *http.Request) (status int, body []byte, err error) {
 			return response.StatusCode, body, err
 		}
 		_ = c.Close()
+		if !used {
+			return 0, nil, closed
+		}
 		if request.GetBody != nil {
 			if request.Body, err = request.GetBody(); err != nil {
 				return 0, nil, err

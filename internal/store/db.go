@@ -59,7 +59,7 @@ type DB struct {
 	newcomers newcomers
 	// rewrites are changes of a document that do.
 	rewrites queue[*rewrite]
-	// quiet says of directories whether their last change came to nothing.
+	// quiet says of directories whether their last change was of nothing, or of the document alone.
 	quiet  sync.Map
 	posted chan struct{}
 	totals totals

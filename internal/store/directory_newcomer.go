@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -39,49 +38,10 @@ type newcomer struct {
 	err     error
 }
 
-// pushing is who pushes: their newcomers may share a statement.
-type pushing struct {
-	organization id.Organization
-	directory    id.Directory
-	kind         audit.ActorKind
-	id, name     string
-	door         audit.Door
-}
-
-// batched is a push that waits for a batch.
-type batched interface {
-	// waits is where it is told whether to lead the next batch, or that it is through.
-	waits() chan bool
-}
-
 func (n *newcomer) waits() chan bool { return n.turn }
 
 // newcomers are the pushes of newcomers that wait, and those that are on their way.
 type newcomers = queue[*newcomer]
-
-// queue holds the pushes of one kind that wait for a batch.
-type queue[T batched] struct {
-	mu    sync.Mutex
-	lines map[pushing]*line[T] // guarded by mu, with all that is in it
-}
-
-// line is where the pushes of one who pushes wait.
-type line[T batched] struct {
-	waiting  []T
-	led      bool
-	coming   int           // pushes whose request has begun
-	together int           // how many were on their way at once when the last batch was through
-	ready    chan struct{} // closed for the leader who waits for them
-}
-
-// A leader waits for pushes whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
-// sends the next as soon as one is answered. They are here within a fraction of a millisecond, and each shares what the
-// statement costs. Beyond enough of them, or after patience, it goes without the others; who pushes one after the other never
-// waits.
-const (
-	enoughNewcomers   = 16
-	newcomersPatience = time.Millisecond
-)
 
 // Coming is a push whose request has begun. The zero value and nil are of no consequence.
 type Coming struct {
@@ -120,42 +80,6 @@ func (c *Coming) arrive(l *line[*newcomer]) {
 	l.look()
 }
 
-// complete reports that there is nobody left to wait for.
-func (l *line[T]) complete() bool {
-	return len(l.waiting) >= enoughNewcomers || l.coming == 0 && len(l.waiting) >= l.together
-}
-
-// look wakes the leader who waits, where there is nobody left to wait for.
-func (l *line[T]) look() {
-	if l.ready != nil && l.complete() {
-		close(l.ready)
-		l.ready = nil
-	}
-}
-
-func (w *queue[T]) line(who pushing) *line[T] {
-	l := w.lines[who]
-	if l == nil {
-		if w.lines == nil {
-			w.lines = map[pushing]*line[T]{}
-		}
-		l = &line[T]{}
-		w.lines[who] = l
-	}
-	return l
-}
-
-// tidy forgets a line in which nobody is, and of which there is nothing to remember.
-func (w *queue[T]) tidy(who pushing) {
-	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
-		delete(w.lines, who)
-	}
-}
-
-func pushingOf(org id.Organization, by *Pusher) pushing {
-	return pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
-}
-
 // CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
 // Where it gives no resource and no error nothing was written, and Push.CreateUser has to decide.
 func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher, r scim.Result) (*scim.Resource, []audit.Event, error) {
@@ -171,7 +95,7 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 	n.key[0], n.key[1] = p.key(n.profile)
 	who := pushingOf(org, &by)
 	if by.Coming.enter(&db.newcomers, who, n) || <-n.turn {
-		db.leadNewcomers(who, n)
+		db.newcomers.lead(who, n, func(all []*newcomer) { db.storeNewcomers(ctx, who, all) })
 	}
 	if n.err != nil || n.created.IsZero() {
 		return nil, nil, n.err
@@ -181,20 +105,6 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 		ID: n.event, At: micros(n.created), Actor: n.actor, Action: "user.created", TargetKind: "user", TargetID: string(n.user),
 		TargetName: n.shown, User: n.user, Outcome: audit.Done, After: n.document,
 	}}, nil
-}
-
-// enter queues a push and tells whether it has to lead: nobody else does.
-func (w *queue[T]) enter(who pushing, n T) (leads bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.queued(w.line(who), n)
-}
-
-func (w *queue[T]) queued(l *line[T], n T) (leads bool) {
-	l.waiting = append(l.waiting, n)
-	l.look()
-	leads, l.led = !l.led, true
-	return leads
 }
 
 // enter is queue.enter for a newcomer whose coming was announced.
@@ -207,54 +117,8 @@ func (c *Coming) enter(w *newcomers, who pushing, n *newcomer) (leads bool) {
 	return leads
 }
 
-// take gives the next batch, for which it waits a moment where more are coming.
-func (w *queue[T]) take(who pushing) []T {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l := w.line(who)
-	if !l.complete() {
-		ready := make(chan struct{})
-		l.ready = ready
-		w.mu.Unlock()
-		patience := time.NewTimer(newcomersPatience)
-		select {
-		case <-ready:
-		case <-patience.C:
-		}
-		patience.Stop()
-		w.mu.Lock()
-		l.ready = nil
-	}
-	batch := l.waiting[:min(len(l.waiting), maxBatch)]
-	l.waiting = l.waiting[len(batch):]
-	return batch
-}
-
-// leave makes the first who waits the next to lead.
-func (w *queue[T]) leave(who pushing, batch int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l := w.line(who)
-	l.together = batch + len(l.waiting) + l.coming
-	if len(l.waiting) > 0 {
-		l.waiting[0].waits() <- true
-		return
-	}
-	l.led = false
-	w.tidy(who)
-}
-
-// leadNewcomers stores what waits, the leader's own push among it.
-func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
-	all := db.newcomers.take(who)
-	defer func() {
-		for _, n := range all {
-			if n != leader {
-				n.turn <- false
-			}
-		}
-		db.newcomers.leave(who, len(all))
-	}()
+// storeNewcomers stores a batch; ctx is its leader's.
+func (db *DB) storeNewcomers(ctx context.Context, who pushing, all []*newcomer) {
 	names := make(map[string]bool, len(all))
 	batch := make([]*newcomer, 0, len(all))
 	for _, n := range all {
@@ -270,7 +134,7 @@ func (db *DB) leadNewcomers(who pushing, leader *newcomer) {
 		return
 	}
 	// One caller's leaving must not undo what the others are told was stored.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(leader.ctx), statementTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	err := db.Write(ctx, who.organization, func(tx *Tx) error { return tx.storeNewcomers(ctx, who, batch) })
 	for _, n := range batch {

@@ -81,7 +81,7 @@ func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher,
 	n.before, n.after = changes(g.current, a)
 	who := pushingOf(org, &by)
 	if db.rewrites.enter(who, n) || <-n.turn {
-		db.leadRewrites(who, n)
+		db.rewrites.lead(who, n, func(all []*rewrite) { db.writeDocuments(ctx, who, all) })
 	}
 	if n.err != nil || n.written.IsZero() {
 		return nil, nil, n.err
@@ -155,17 +155,8 @@ type rewrite struct {
 
 func (n *rewrite) waits() chan bool { return n.turn }
 
-// leadRewrites writes what waits, the leader's own change among it.
-func (db *DB) leadRewrites(who pushing, leader *rewrite) {
-	all := db.rewrites.take(who)
-	defer func() {
-		for _, n := range all {
-			if n != leader {
-				n.turn <- false
-			}
-		}
-		db.rewrites.leave(who, len(all))
-	}()
+// writeDocuments writes a batch; ctx is its leader's.
+func (db *DB) writeDocuments(ctx context.Context, who pushing, all []*rewrite) {
 	of := make(map[string]*rewrite, len(all))
 	for _, n := range all {
 		switch {
@@ -179,7 +170,7 @@ func (db *DB) leadRewrites(who pushing, leader *rewrite) {
 		return
 	}
 	// One caller's leaving must not undo what the others are told was written.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(leader.ctx), statementTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	err := db.Write(ctx, who.organization, func(tx *Tx) error { return tx.writeDocuments(ctx, who, of) })
 	if err != nil {

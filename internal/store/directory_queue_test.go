@@ -55,17 +55,17 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 		if n := <-size; n != 1 {
 			t.Errorf("the batch is of %d", n)
 		}
-		if waited := time.Since(began); waited != newcomersPatience {
+		if waited := time.Since(began); waited != queuePatience {
 			t.Errorf("waited %s", waited)
 		}
 
 		began = time.Now()
 		enter(nil)
 		lead()
-		for range enoughNewcomers - 1 {
+		for range enoughTogether - 1 {
 			enter(nil)
 		}
-		if n := <-size; n != enoughNewcomers || time.Since(began) != 0 {
+		if n := <-size; n != enoughTogether || time.Since(began) != 0 {
 			t.Errorf("a batch of %d after %s", n, time.Since(began))
 		}
 		slow.Over()
@@ -83,7 +83,7 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 		for i, c := range []struct {
 			come   int
 			waited time.Duration
-		}{{5, newcomersPatience}, {5, 0}, {5, 0}, {1, newcomersPatience}, {1, 0}} {
+		}{{5, queuePatience}, {5, 0}, {5, 0}, {1, queuePatience}, {1, 0}} {
 			if n, waited := again(c.come); n != c.come || waited != c.waited {
 				t.Errorf("%d: a batch of %d after %s", i, n, waited)
 			}

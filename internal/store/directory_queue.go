@@ -1,0 +1,153 @@
+package store
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/id"
+)
+
+// Pushes of one directory that arrive together may share a statement. Whoever comes first leads: it takes what waits as a batch,
+// has it stored, and hands the lead to the first of those who came meanwhile.
+
+// pushing is who pushes: what they push may share a statement.
+type pushing struct {
+	organization id.Organization
+	directory    id.Directory
+	kind         audit.ActorKind
+	id, name     string
+	door         audit.Door
+}
+
+// batched is a push that waits for a batch.
+type batched interface {
+	comparable
+	// waits is where it is told whether to lead the next batch, or that it is through.
+	waits() chan bool
+}
+
+// queue holds the pushes of one kind that wait for a batch.
+type queue[T batched] struct {
+	mu    sync.Mutex
+	lines map[pushing]*line[T] // guarded by mu, with all that is in it
+}
+
+// line is where the pushes of one who pushes wait.
+type line[T batched] struct {
+	waiting  []T
+	led      bool
+	coming   int           // pushes whose request has begun
+	together int           // how many were on their way at once when the last batch was through
+	ready    chan struct{} // closed for the leader who waits for them
+}
+
+// A leader waits for pushes whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
+// sends the next as soon as one is answered. They are here within a fraction of a millisecond, and each shares what the
+// statement costs. Beyond enough of them, or after patience, it goes without the others; who pushes one after the other never
+// waits.
+const (
+	enoughTogether = 16
+	queuePatience  = time.Millisecond
+)
+
+// complete reports that there is nobody left to wait for.
+func (l *line[T]) complete() bool {
+	return len(l.waiting) >= enoughTogether || l.coming == 0 && len(l.waiting) >= l.together
+}
+
+// look wakes the leader who waits, where there is nobody left to wait for.
+func (l *line[T]) look() {
+	if l.ready != nil && l.complete() {
+		close(l.ready)
+		l.ready = nil
+	}
+}
+
+func (w *queue[T]) line(who pushing) *line[T] {
+	l := w.lines[who]
+	if l == nil {
+		if w.lines == nil {
+			w.lines = map[pushing]*line[T]{}
+		}
+		l = &line[T]{}
+		w.lines[who] = l
+	}
+	return l
+}
+
+// tidy forgets a line in which nobody is, and of which there is nothing to remember.
+func (w *queue[T]) tidy(who pushing) {
+	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
+		delete(w.lines, who)
+	}
+}
+
+func pushingOf(org id.Organization, by *Pusher) pushing {
+	return pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
+}
+
+// enter queues a push and tells whether it has to lead: nobody else does.
+func (w *queue[T]) enter(who pushing, n T) (leads bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queued(w.line(who), n)
+}
+
+func (w *queue[T]) queued(l *line[T], n T) (leads bool) {
+	l.waiting = append(l.waiting, n)
+	l.look()
+	leads, l.led = !l.led, true
+	return leads
+}
+
+// take gives the next batch, for which it waits a moment where more are coming.
+func (w *queue[T]) take(who pushing) []T {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.line(who)
+	if !l.complete() {
+		ready := make(chan struct{})
+		l.ready = ready
+		w.mu.Unlock()
+		patience := time.NewTimer(queuePatience)
+		select {
+		case <-ready:
+		case <-patience.C:
+		}
+		patience.Stop()
+		w.mu.Lock()
+		l.ready = nil
+	}
+	batch := l.waiting[:min(len(l.waiting), maxBatch)]
+	l.waiting = l.waiting[len(batch):]
+	return batch
+}
+
+// leave makes the first who waits the next to lead.
+func (w *queue[T]) leave(who pushing, batch int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.line(who)
+	l.together = batch + len(l.waiting) + l.coming
+	if len(l.waiting) > 0 {
+		l.waiting[0].waits() <- true
+		return
+	}
+	l.led = false
+	w.tidy(who)
+}
+
+// lead has a batch stored, the leader's own push among it, and tells the others that they are through.
+func (w *queue[T]) lead(who pushing, leader T, store func(batch []T)) {
+	batch := w.take(who)
+	defer func() {
+		for _, n := range batch {
+			if n != leader {
+				n.waits() <- false
+			}
+		}
+		w.leave(who, len(batch))
+	}()
+	store(batch)
+}
