@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/vestibule-id/vestibule/internal/directory"
 )
 
 // masked stands where something secret stood.
@@ -22,18 +20,6 @@ var secrets = [][]byte{[]byte("passw"), []byte("secret"), []byte("token"), []byt
 // unspoken are the names, in lower case, of what a directory's own schemas never return: what is checked and forgotten
 // everywhere else is not kept here either.
 type unspoken []string
-
-// unspokenOf gives those of a directory; nil is a directory that is not known.
-func unspokenOf(d *directory.Directory) unspoken {
-	if d == nil || len(d.Extensions) == 0 {
-		return nil
-	}
-	types, err := d.Types()
-	if err != nil {
-		return nil
-	}
-	return types.Never
-}
 
 // suspects reports whether a text may name something secret. It looks at every byte of every request.
 func (u unspoken) suspects(text []byte) bool {

@@ -144,6 +144,7 @@ func (h *Handler) serve(t *trace, r *http.Request, at place, path string) {
 		var none directory.Settings // open meets the same error and answers it
 		e.speaks.Types, e.speaks.err = none.Types()
 	}
+	t.never = e.speaks.Never
 	s := spoken{e.speaks.User, e.speaks.Group, e.directory != nil && len(e.directory.Roles.Accept) > 0}
 	h.handler(s).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, e.speaks)), path)
 }

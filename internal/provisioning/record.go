@@ -57,6 +57,7 @@ type trace struct {
 	body, answer  []byte
 	cut, answered bool // the body is not all there; the answer is
 	directory     *directory.Directory
+	never         unspoken // what its own schemas never return
 	token         string
 	tokenExpired  time.Time
 	state         directory.TokenState

@@ -38,7 +38,7 @@ type exchange struct {
 
 func parse(t *trace) exchange {
 	e := exchange{trace: t}
-	never := unspokenOf(t.directory)
+	never := t.never
 	e.resource, e.operation = kindOf(t.method, t.path)
 	if e.resource == "User" || e.resource == "Group" {
 		_, e.one, _ = strings.Cut(strings.Trim(t.path, "/"), "/")
