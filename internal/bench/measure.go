@@ -95,25 +95,29 @@ func (v *vestibule) measureReads(ctx context.Context, floor *floorServer) error 
 		for _, read := range reads {
 			s := series{}
 			for range v.o.rounds {
-				hello := v.hello(ctx, floor, 1)
-				r := load(ctx, 1, v.o.span, v.cpu(), v.pgCPU, func(_, i int) error {
-					n := int64(i*7919)%int64(len(v.users)) + 1
-					_, err := v.call(http.MethodGet, scimBase+read.path(n, v.users[n-1]), "", http.StatusOK)
-					return err
-				})
-				failures(read.name, r)
-				s.add("p50", r.p50())
-				s.add("cpu", r.cpuPer())
-				s.add("cpu of hello", r.cpuPer()/hello.cpuPer())
-				row := v.floorGet(ctx, floor, "/row?store="+v.kind, 1)
-				failures("bare row", row)
-				s.add("bare of hello", row.cpuPer()/hello.cpuPer())
+				// One client tells the latency. What a read costs is told by eight as well: with one, both sides of a connection fall
+				// asleep and are woken for each request.
+				for _, workers := range []int{1, 8} {
+					hello := v.hello(ctx, floor, workers)
+					r := load(ctx, workers, v.o.span, v.cpu(), v.pgCPU, func(w, i int) error {
+						n := int64((i*workers+w)*7919)%int64(len(v.users)) + 1
+						_, err := v.call(http.MethodGet, scimBase+read.path(n, v.users[n-1]), "", http.StatusOK)
+						return err
+					})
+					failures(read.name, r)
+					row := v.floorGet(ctx, floor, "/row?store="+v.kind, workers)
+					failures("bare row", row)
+					of := fmt.Sprintf(" of hello, %d", workers)
+					s.add(fmt.Sprintf("p50, %d", workers), r.p50())
+					s.add("cpu"+of, r.cpuPer()/hello.cpuPer())
+					s.add("bare"+of, row.cpuPer()/hello.cpuPer())
+				}
 			}
-			p50 := s.median("p50")
-			fmt.Printf("%-15s at %7d users: p50 %.3f ms, CPU %.0f µs = %s of hello (a bare row of the store: %.2f)",
-				read.name, len(v.users), p50, s.median("cpu"), s.spread("cpu of hello"), s.median("bare of hello"))
+			p50, one, eight := s.median("p50, 1"), s.median("cpu of hello, 1"), s.median("cpu of hello, 8")
+			fmt.Printf("%-15s at %7d users: p50 %.3f ms; CPU of hello, 1 worker %s, 8 workers %s (a bare row of the store: %.2f, %.2f)",
+				read.name, len(v.users), p50, s.spread("cpu of hello, 1"), s.spread("cpu of hello, 8"), s.median("bare of hello, 1"), s.median("bare of hello, 8"))
 			if first, ok := small[read.name]; ok {
-				fmt.Printf("; %.2f of the small one. Goal 3 (<= 1.3, CPU <= 4): %s", p50/first, verdict(p50/first <= 1.3 && s.median("cpu of hello") <= 4))
+				fmt.Printf("; %.2f of the small one. Goal 3 (<= 1.3, CPU <= 4): %s", p50/first, verdict(p50/first <= 1.3 && one <= 4 && eight <= 4))
 			} else {
 				small[read.name] = p50
 			}

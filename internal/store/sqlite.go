@@ -43,7 +43,7 @@ type sqliteEngine struct {
 	log     *slog.Logger
 	writer  *sqliteConn
 	queue   chan *writeRequest
-	readers chan *sqliteConn // a nil is a reader not opened yet
+	readers *readers
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
@@ -84,7 +84,7 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 	}
 	e := &sqliteEngine{
 		pool: pool, log: log,
-		queue: make(chan *writeRequest, maxBatch), readers: make(chan *sqliteConn, n),
+		queue: make(chan *writeRequest, maxBatch), readers: newReaders(n),
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if e.writer, err = e.connect(ctx, "pragma journal_mode = wal"); err == nil {
@@ -93,9 +93,6 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 	if err != nil {
 		_ = pool.Close()
 		return nil, err
-	}
-	for range n {
-		e.readers <- nil
 	}
 	go e.write()
 	return e, nil
@@ -143,6 +140,43 @@ func (e *sqliteEngine) connect(ctx context.Context, pragmas ...string) (*sqliteC
 		}
 	}
 	return &sqliteConn{conn: conn, stmts: map[string]*sqliteStmt{}}, nil
+}
+
+// readers are the connections that read. The one used last is used next: its pages are still in its cache, while those of the
+// others have to be read from the file again. So there are no more of them in use than there are readers at the same moment.
+type readers struct {
+	free chan struct{} // one for each that may be taken
+
+	mu   sync.Mutex
+	idle []*sqliteConn // guarded by mu; of those not opened yet there is nothing
+}
+
+func newReaders(n int) *readers {
+	r := &readers{free: make(chan struct{}, n)}
+	for range n {
+		r.free <- struct{}{}
+	}
+	return r
+}
+
+// take gives a connection to who has received from free, nil where it has to be opened.
+func (r *readers) take() (c *sqliteConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.idle); n > 0 {
+		c, r.idle = r.idle[n-1], r.idle[:n-1]
+	}
+	return c
+}
+
+// put gives it back; a nil is one that could not be opened, or was closed.
+func (r *readers) put(c *sqliteConn) {
+	r.mu.Lock()
+	if c != nil {
+		r.idle = append(r.idle, c)
+	}
+	r.mu.Unlock()
+	r.free <- struct{}{}
 }
 
 // sqliteConn is one connection with its prepared statements.
@@ -251,18 +285,18 @@ func (e *sqliteEngine) transact(ctx context.Context, b binding, fn func(runner) 
 }
 
 func (e *sqliteEngine) read(ctx context.Context, fn func(runner) error) error {
-	var c *sqliteConn
 	select {
-	case c = <-e.readers:
+	case <-e.readers.free:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-e.closing:
 		return errClosed
 	}
+	c := e.readers.take()
 	if c == nil {
 		var err error
 		if c, err = e.connect(ctx, "pragma query_only = 1"); err != nil {
-			e.readers <- nil
+			e.readers.put(nil)
 			return err
 		}
 	}
@@ -273,7 +307,7 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(runner) error) error {
 			c.close()
 			c = nil
 		}
-		e.readers <- c
+		e.readers.put(c)
 	}()
 	if err := fn(s); err != nil {
 		return err
@@ -439,8 +473,9 @@ func (e *sqliteEngine) close() {
 	e.once.Do(func() {
 		close(e.closing)
 		<-e.stopped
-		for range cap(e.readers) {
-			if c := <-e.readers; c != nil {
+		for range cap(e.readers.free) {
+			<-e.readers.free
+			if c := e.readers.take(); c != nil {
 				c.close()
 			}
 		}
