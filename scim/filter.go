@@ -1,5 +1,7 @@
 package scim
 
+import ast "github.com/scim2/filter-parser/v2"
+
 // Op is a comparison. There is no "ne" and no "pr": ParseFilter turns "ne" into Not{eq}, so that
 // an absent attribute matches, and "pr" into Present.
 type Op string
@@ -73,12 +75,12 @@ type Filter struct {
 	// Repairs counts what the dialect had to forgive.
 	Repairs Repairs
 
-	rt   *ResourceType
-	text string
+	rt     *ResourceType
+	syntax ast.Expression
 }
 
 // String prints the filter in one normal form, with every parenthesis that its meaning needs.
-func (f *Filter) String() string { return f.text }
+func (f *Filter) String() string { return printExpression(f.syntax) }
 
 // Match evaluates the filter over a resource as it is answered. A nil filter matches everything.
 func (f *Filter) Match(a Attributes) bool { return f == nil || matches(f.Expr, Folded(f.rt, a)) }

@@ -39,7 +39,7 @@ func parseFilter(rt *ResourceType, text string, d *Dialect, root bool) (*Filter,
 	if rerr != nil {
 		return nil, rerr
 	}
-	return &Filter{Expr: expr, Repairs: r.repairs, rt: rt, text: printExpression(x)}, nil
+	return &Filter{Expr: expr, Repairs: r.repairs, rt: rt, syntax: x}, nil
 }
 
 // resolver turns syntax into expressions over a resource type's attributes.

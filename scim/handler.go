@@ -49,49 +49,59 @@ type Config struct {
 // is, or call ServePath with the rest of the path.
 type Handler struct {
 	Config
-	router *chi.Mux
-	hints  hints
-	// sparing tells of a type whether its stored document may be answered as it stands: no attribute
-	// of it is left out of an answer that asks for nothing in particular.
-	sparing map[*ResourceType]bool
+	// at has the addresses of which there is one, below those that an id follows. A handler has a dozen of
+	// them, all of this form; a router for any form would clone the request and its context to answer an id.
+	at, below map[string]route
+	unknown   route
+	hints     hints
+	made      map[*ResourceType]made
+}
+
+// made is what every request asks of a type.
+type made struct {
+	// sparing tells that its stored document may be answered as it stands: no attribute of it is left out of
+	// an answer that asks for nothing in particular.
+	sparing bool
+	groups  bool // it has the attribute groups
 }
 
 // NewHandler makes a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{Config: c, router: chi.NewRouter(), sparing: map[*ResourceType]bool{}}
+	h := &Handler{Config: c, at: map[string]route{}, below: map[string]route{}, made: map[*ResourceType]made{}}
 	if h.Now == nil {
 		h.Now = time.Now
 	}
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
-	route := func(pattern string, m methods) { h.router.Handle(pattern, h.serve(m)) }
-	route("/", methods{"GET": h.root})
-	route("/.search", methods{"POST": h.rootSearch})
-	route("/Bulk", methods{"POST": h.bulk})
-	route("/ServiceProviderConfig", methods{"GET": h.serviceProviderConfig})
-	route("/ResourceTypes", methods{"GET": h.resourceTypes})
-	route("/ResourceTypes/{id}", methods{"GET": h.resourceType})
-	route("/Schemas", methods{"GET": h.schemas})
-	route("/Schemas/{id}", methods{"GET": h.schema})
+	at := func(path string, m methods) { h.at[path] = routeOf(m) }
+	below := func(path string, m methods) { h.below[path] = routeOf(m) }
+	at("/", methods{"GET": h.root})
+	at("/.search", methods{"POST": h.rootSearch})
+	at("/Bulk", methods{"POST": h.bulk})
+	at("/ServiceProviderConfig", methods{"GET": h.serviceProviderConfig})
+	at("/ResourceTypes", methods{"GET": h.resourceTypes})
+	below("/ResourceTypes", methods{"GET": h.resourceType})
+	at("/Schemas", methods{"GET": h.schemas})
+	below("/Schemas", methods{"GET": h.schema})
 	// A directory's credential has no person behind it (RFC 7644 section 3.11).
-	h.router.Handle("/Me", h.serve(nil))
-	h.router.NotFound(h.serve(methods{"*": func(*call) error {
+	at("/Me", nil)
+	h.unknown = routeOf(methods{"*": func(*call) error {
 		return Errorf(http.StatusNotFound, "", "There is no such address here.")
-	}}))
+	}})
 	for _, rt := range c.Types {
-		h.sparing[rt] = sparing(rt)
+		h.made[rt] = made{sparing: sparing(rt), groups: rt.Schema.Attribute("groups") != nil}
 		with := func(f func(*call, *ResourceType) error) endpoint {
 			return func(c *call) error { return f(c, rt) }
 		}
-		route(rt.Endpoint+"/.search", methods{"POST": with(h.search)})
+		at(rt.Endpoint+"/.search", methods{"POST": with(h.search)})
 		if rt.ReadOnly {
-			route(rt.Endpoint, methods{"GET": with(h.list)})
-			route(rt.Endpoint+"/{id}", methods{"GET": with(h.get)})
+			at(rt.Endpoint, methods{"GET": with(h.list)})
+			below(rt.Endpoint, methods{"GET": with(h.get)})
 			continue
 		}
-		route(rt.Endpoint, methods{"GET": with(h.list), "POST": with(h.create)})
-		route(rt.Endpoint+"/{id}", methods{"GET": with(h.get), "PUT": with(h.replace), "PATCH": with(h.patch), "DELETE": with(h.delete)})
+		at(rt.Endpoint, methods{"GET": with(h.list), "POST": with(h.create)})
+		below(rt.Endpoint, methods{"GET": with(h.get), "PUT": with(h.replace), "PATCH": with(h.patch), "DELETE": with(h.delete)})
 	}
 	return h
 }
@@ -145,9 +155,23 @@ func (h *Handler) ServePath(w http.ResponseWriter, r *http.Request, path string)
 	if path == "" {
 		path = "/"
 	}
-	rctx := chi.NewRouteContext()
-	rctx.RoutePath = path
-	h.router.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, rctx)))
+	found, id := h.route(path)
+	if err := h.run(w, r, found, id); err != nil {
+		h.fail(w, r, err)
+	}
+}
+
+// route finds what is served at a path, and the id in it.
+func (h *Handler) route(path string) (found route, id string) {
+	if found, ok := h.at[path]; ok {
+		return found, ""
+	}
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		if found, ok := h.below[path[:i]]; ok {
+			return found, path[i+1:]
+		}
+	}
+	return h.unknown, ""
 }
 
 // call is one request under way.
@@ -162,9 +186,13 @@ type call struct {
 type (
 	endpoint func(c *call) error
 	methods  map[string]endpoint
+	route    struct {
+		methods methods
+		allow   []string
+	}
 )
 
-func (h *Handler) serve(m methods) http.HandlerFunc {
+func routeOf(m methods) route {
 	var allow []string
 	for name := range m {
 		allow = append(allow, name)
@@ -173,18 +201,15 @@ func (h *Handler) serve(m methods) http.HandlerFunc {
 		allow = append(allow, "HEAD")
 	}
 	slices.Sort(allow)
-	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h.run(w, r, m, allow); err != nil {
-			h.fail(w, r, err)
-		}
-	}
+	return route{m, allow}
 }
 
-func (h *Handler) run(w http.ResponseWriter, r *http.Request, m methods, allow []string) error {
+func (h *Handler) run(w http.ResponseWriter, r *http.Request, to route, id string) error {
 	t, err := h.Open(r)
 	if err != nil {
 		return err
 	}
+	m := to.methods
 	if m == nil {
 		return Errorf(http.StatusNotImplemented, "", "This credential belongs to a directory and not to a person, so there is no /Me.")
 	}
@@ -196,15 +221,17 @@ func (h *Handler) run(w http.ResponseWriter, r *http.Request, m methods, allow [
 		f = any
 	}
 	if f == nil {
-		w.Header().Set("Allow", strings.Join(allow, ", "))
-		return Errorf(http.StatusMethodNotAllowed, "", "%s is not served here; allowed are %s.", r.Method, strings.Join(allow, ", "))
+		allow := strings.Join(to.allow, ", ")
+		w.Header().Set("Allow", allow)
+		return Errorf(http.StatusMethodNotAllowed, "", "%s is not served here; allowed are %s.", r.Method, allow)
 	}
 	// url.URL.Query drops what it cannot read. A filter that vanished would list everybody.
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badRequest(InvalidValue, "The query string cannot be read: %v.", err)
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+			return badRequest(InvalidValue, "The query string cannot be read: %v.", err)
+		}
 	}
-	id := chi.URLParam(r, "id")
 	if !readableID(id) {
 		return Errorf(http.StatusNotFound, "", "There is no such resource.")
 	}
@@ -274,7 +301,7 @@ func (h *Handler) projection(c *call, rt *ResourceType) (*Projection, error) {
 }
 
 func (h *Handler) projectionOf(rt *ResourceType, attributes, excluded []string) (*Projection, error) {
-	if len(attributes) == 0 && len(excluded) == 0 && h.sparing[rt] {
+	if len(attributes) == 0 && len(excluded) == 0 && h.made[rt].sparing {
 		return nil, nil
 	}
 	return ParseProjection(rt, attributes, excluded)
@@ -292,9 +319,9 @@ func names(values []string) []string {
 	return out
 }
 
-func want(rt *ResourceType, p *Projection) Want {
+func (h *Handler) want(rt *ResourceType, p *Projection) Want {
 	return Want{
 		Rows:   rt.Rows != "" && (p == nil || p.Wants(rt.Rows)),
-		Groups: rt.Schema.Attribute("groups") != nil && (p == nil || p.Wants("groups")),
+		Groups: h.made[rt].groups && (p == nil || p.Wants("groups")),
 	}
 }

@@ -1,15 +1,15 @@
 package scim
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
 func (h *Handler) answer(c *call, status int, rt *ResourceType, r *Resource, p *Projection, sent Attributes) error {
-	var buf bytes.Buffer
-	if err := h.render(&buf, c.tenant, rt, r, p, sent); err != nil {
+	buf := blank()
+	defer done(buf)
+	if err := h.render(buf, c.tenant, rt, r, p, sent); err != nil {
 		return err
 	}
 	c.w.Header().Set("ETag", ETag(r.Version))
@@ -32,7 +32,7 @@ func (h *Handler) create(c *call, rt *ResourceType) error {
 		return err
 	}
 	c.tenant.repaired(decided.Repairs)
-	r, err := c.tenant.Store.Create(c.r.Context(), rt, decided, want(rt, p))
+	r, err := c.tenant.Store.Create(c.r.Context(), rt, decided, h.want(rt, p))
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (h *Handler) get(c *call, rt *ResourceType) error {
 			return nil
 		}
 	}
-	w := want(rt, p)
+	w := h.want(rt, p)
 	if s, ok := c.tenant.Store.(Streamer); ok && p == nil && w.Rows && !w.Groups {
 		return h.stream(c, s, rt)
 	}
@@ -76,7 +76,7 @@ func (h *Handler) replace(c *call, rt *ResourceType) error {
 	if err != nil {
 		return err
 	}
-	r, err := h.modify(c, rt, c.id, precondition(c.r), want(rt, p), func(current Attributes) (Result, error) {
+	r, err := h.modify(c, rt, c.id, precondition(c.r), h.want(rt, p), func(current Attributes) (Result, error) {
 		return rt.Replace(current, raw, c.tenant.Dialect)
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (h *Handler) patch(c *call, rt *ResourceType) error {
 		return err
 	}
 	silent := rt.Rows != "" && len(c.query["attributes"]) == 0 && len(c.query["excludedAttributes"]) == 0
-	w := want(rt, p)
+	w := h.want(rt, p)
 	if silent {
 		w = Want{}
 	}

@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -66,13 +65,16 @@ func listingFromQuery(c *call) (listing, error) {
 		filter: q.Get("filter"), sortBy: q.Get("sortBy"), sortOrder: q.Get("sortOrder"),
 		attributes: names(q["attributes"]), excluded: names(q["excludedAttributes"]),
 	}
-	for name, to := range map[string]**int{"startIndex": &l.startIndex, "count": &l.count} {
-		if s := strings.TrimSpace(q.Get(name)); s != "" {
+	for _, number := range []struct {
+		name string
+		to   **int
+	}{{"startIndex", &l.startIndex}, {"count", &l.count}} {
+		if s := strings.TrimSpace(q.Get(number.name)); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil {
-				return l, badRequest(InvalidValue, "%s must be an integer, not %q.", name, s)
+				return l, badRequest(InvalidValue, "%s must be an integer, not %q.", number.name, s)
 			}
-			*to = &n
+			*number.to = &n
 		}
 	}
 	if q.Has("cursor") {
@@ -195,14 +197,15 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 	if l.startIndex != nil {
 		start = max(*l.startIndex, 1)
 	}
-	listed := h.identify(c.tenant, plans)
+	// Only a list of more than one page has to be known again.
+	listed := sync.OnceValue(func() listID { return h.identify(c.tenant, plans) })
 	var at cursor
 	if l.cursor != nil {
 		if l.startIndex != nil {
 			return badRequest(InvalidCursor, "startIndex and cursor exclude each other.")
 		}
 		var err error
-		if at, err = readCursor(*l.cursor, listed, count, h.Now()); err != nil {
+		if at, err = readCursor(*l.cursor, listed(), count, h.Now()); err != nil {
 			return err
 		}
 		start = at.offset + 1
@@ -225,7 +228,7 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 			case l.cursor == nil:
 				// Deletions shift startIndex; who walks on from a page we served goes on behind its last
 				// resource and loses nobody (RFC 7644 section 3.4.2.4 promises nothing).
-				place := h.placeOf(c, listed, skip)
+				place := h.placeOf(c, listed(), skip)
 				at.after, began = place.After, place.Began
 			}
 			if at.after != "" {
@@ -242,7 +245,8 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 		pages = append(pages, page)
 	}
 
-	var buf bytes.Buffer
+	buf := blank()
+	defer done(buf)
 	returned := count - room
 	buf.WriteString(`{"schemas":["` + listURN + `"],"totalResults":` + strconv.Itoa(total))
 	if l.cursor == nil {
@@ -256,7 +260,7 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 				buf.WriteByte(',')
 			}
 			first = false
-			if err := h.render(&buf, c.tenant, plans[i].rt, r, plans[i].projection, nil); err != nil {
+			if err := h.render(buf, c.tenant, plans[i].rt, r, plans[i].projection, nil); err != nil {
 				return err
 			}
 		}
@@ -271,9 +275,9 @@ func (h *Handler) answerList(c *call, types []*ResourceType, l listing) error {
 		}
 		switch {
 		case l.cursor != nil && more:
-			buf.WriteString(`,"nextCursor":"` + next.write(listed, count, h.Now()) + `"`)
+			buf.WriteString(`,"nextCursor":"` + next.write(listed(), count, h.Now()) + `"`)
 		case more && next.after != "":
-			h.keepPlace(c, listed, next)
+			h.keepPlace(c, listed(), next)
 		case !more && !began.IsZero() && plans[0].query.Filter == nil:
 			if w, ok := c.tenant.Store.(Walker); ok {
 				w.Walked(plans[0].rt, began, next.offset)
@@ -301,7 +305,7 @@ func (h *Handler) plan(t *Tenant, rt *ResourceType, l listing, root bool) (plan,
 	if filter != nil {
 		t.repaired(filter.Repairs)
 	}
-	p := plan{rt: rt, projection: projection, query: Query{Filter: filter, Want: want(rt, projection)}}
+	p := plan{rt: rt, projection: projection, query: Query{Filter: filter, Want: h.want(rt, projection)}}
 	switch strings.ToLower(l.sortOrder) {
 	case "", "ascending":
 	case "descending":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,21 @@ func ETag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) 
 func (t *Tenant) location(rt *ResourceType, id string) string { return t.Base + rt.Endpoint + "/" + id }
 
 const timeForm = "2006-01-02T15:04:05.000000Z"
+
+// sheets are what answers are written on before they are sent. A large one is left to the collector: it would be held for good.
+var sheets = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func blank() *bytes.Buffer {
+	buf, _ := sheets.Get().(*bytes.Buffer) // nothing else is put there
+	return buf
+}
+
+func done(buf *bytes.Buffer) {
+	if buf.Cap() <= streamChunk {
+		buf.Reset()
+		sheets.Put(buf)
+	}
+}
 
 // render writes one resource. sent is the request's body where the request wrote it.
 //
@@ -66,14 +82,14 @@ func (h *Handler) spliceTail(buf *bytes.Buffer, t *Tenant, rt *ResourceType, r *
 	buf.WriteString(`,"meta":{"resourceType":`)
 	writeString(buf, rt.Name)
 	buf.WriteString(`,"created":"`)
-	buf.WriteString(stamp(r.Created))
+	writeStamp(buf, r.Created)
 	buf.WriteString(`","lastModified":"`)
-	buf.WriteString(stamp(r.Modified))
+	writeStamp(buf, r.Modified)
 	buf.WriteString(`","location":`)
 	writeString(buf, t.location(rt, r.ID))
-	buf.WriteString(`,"version":`)
-	writeString(buf, ETag(r.Version))
-	buf.WriteString(`}}`)
+	buf.WriteString(`,"version":"W/\"`) // ETag, in a string of JSON
+	buf.Write(strconv.AppendInt(buf.AvailableBuffer(), r.Version, 10))
+	buf.WriteString(`\""}}`)
 }
 
 func (h *Handler) writeReferences(buf *bytes.Buffer, t *Tenant, refs []Reference, address func(Reference) string) {
@@ -160,6 +176,10 @@ func DecodeStored(document []byte) (Attributes, error) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(timeForm) }
+
+func writeStamp(buf *bytes.Buffer, t time.Time) {
+	buf.Write(t.UTC().AppendFormat(buf.AvailableBuffer(), timeForm))
+}
 
 // StoredDocument is what a Store keeps of decided attributes: without what the server adds to every
 // answer.
