@@ -88,12 +88,12 @@ func (t *tenant) Get(ctx context.Context, rt *scim.ResourceType, resource string
 	if rt == roleType {
 		return t.role(ctx, resource)
 	}
+	if rt == t.pusher.User {
+		res, err = t.db.GetUser(ctx, t.organization, &t.pusher, resource, want)
+		return res, toSCIM(err)
+	}
 	err = t.read(ctx, func(p *store.Push) (err error) {
-		if rt == t.pusher.Group {
-			res, err = p.GetGroup(ctx, resource, want)
-		} else {
-			res, err = p.GetUser(ctx, resource, want)
-		}
+		res, err = p.GetGroup(ctx, resource, want)
 		return err
 	})
 	return res, err
@@ -107,6 +107,12 @@ func (t *tenant) Stream(ctx context.Context, _ *scim.ResourceType, resource stri
 func (t *tenant) List(ctx context.Context, rt *scim.ResourceType, q scim.Query) (page *scim.Page, err error) {
 	if rt == roleType {
 		return t.listRoles(ctx, q)
+	}
+	if rt == t.pusher.User {
+		page, err := t.db.FindUser(ctx, t.organization, &t.pusher, q)
+		if page != nil || err != nil {
+			return page, toSCIM(err)
+		}
 	}
 	err = t.read(ctx, func(p *store.Push) (err error) {
 		page, err = p.List(ctx, rt, q)

@@ -58,7 +58,9 @@ type DB struct {
 	// newcomers are pushes that wait to share a statement.
 	newcomers newcomers
 	// rewrites are changes of a document that do.
-	rewrites queue[*rewrite]
+	rewrites queue[pushing, *rewrite]
+	// lookups are those that wait to share a statement.
+	lookups queue[looking, *lookup]
 	// quiet says of directories whether their last change was of nothing, or of the document alone.
 	quiet  sync.Map
 	posted chan struct{}

@@ -455,11 +455,11 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	if err != nil {
 		return "", err
 	}
-	_, err = p.GetUser(ctx, string(x.user), scim.Want{})
-	there := err == nil
-	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return "", err
+	record, err := tx.lookUp(ctx, p.looking(tx.Organization, byID, scim.Want{}), string(x.user))
+	if err != nil {
+		return "", fmt.Errorf("read record %s: %w", x.user, err)
 	}
+	there := len(record) > 0
 	if x.kind == waveDeactivated {
 		if !there {
 			return "", nil // deleted afterwards, which is a departure of its own

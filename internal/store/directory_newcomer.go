@@ -41,7 +41,7 @@ type newcomer struct {
 func (n *newcomer) waits() chan bool { return n.turn }
 
 // newcomers are the pushes of newcomers that wait, and those that are on their way.
-type newcomers = queue[*newcomer]
+type newcomers = queue[pushing, *newcomer]
 
 // Coming is a push whose request has begun. The zero value and nil are of no consequence.
 type Coming struct {

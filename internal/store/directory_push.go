@@ -41,7 +41,7 @@ func (tx *Tx) Push(by Pusher) *Push { return &Push{tx, by} }
 // Check asks about the version of what is about to change; nil asks nothing.
 type Check func(version int64) error
 
-func (p *Push) noResource(rt *scim.ResourceType, id string) error {
+func (by *Pusher) noResource(rt *scim.ResourceType, id string) error {
 	return fault.New(fault.NotFound, "%s %s does not exist in this directory.", rt.Name, id)
 }
 
@@ -80,18 +80,16 @@ func (d dialect) groupsOf(member, dir string) string {
 				union
 				select m.group_id, 0
 				from up
-				cross join group_members m
-				where m.organization = $1
-					and m.member_id = up.group_id
+				` + d.each("group_members m", "m.group_id", `m.organization = $1
+					and m.member_id = up.group_id`) + `
 			)
 			select ` + d.jsonRows(`s.id, s.display_name, case when s.direct = 1 then 'direct' else 'indirect' end`) + `
 			from (
 				select g.id, g.display_name, max(up.direct) as direct
 				from up
-				cross join groups g
-				where g.organization = $1
+				` + d.each("groups g", "g.id, g.display_name", `g.organization = $1
 					and g.id = up.group_id
-					and g.directory = ` + dir + `
+					and g.directory = `+dir) + `
 				group by g.id, g.display_name
 				order by g.id) s)`
 	// Whoever is in no group is found out by one look; to set up all of that is a third of a record's reading.

@@ -8,8 +8,8 @@ import (
 	"github.com/vestibule-id/vestibule/internal/id"
 )
 
-// Pushes of one directory that arrive together may share a statement. Whoever comes first leads: it takes what waits as a batch,
-// has it stored, and hands the lead to the first of those who came meanwhile.
+// Pushes of one directory that arrive together may share a statement, and so may its lookups. Whoever comes first leads: it takes
+// what waits as a batch, has it done, and hands the lead to the first of those who came meanwhile.
 
 // pushing is who pushes: what they push may share a statement.
 type pushing struct {
@@ -20,20 +20,20 @@ type pushing struct {
 	door         audit.Door
 }
 
-// batched is a push that waits for a batch.
+// batched is what waits for a batch.
 type batched interface {
 	comparable
 	// waits is where it is told whether to lead the next batch, or that it is through.
 	waits() chan bool
 }
 
-// queue holds the pushes of one kind that wait for a batch.
-type queue[T batched] struct {
+// queue holds what of one kind waits for a batch. Those of one key may share one.
+type queue[K comparable, T batched] struct {
 	mu    sync.Mutex
-	lines map[pushing]*line[T] // guarded by mu, with all that is in it
+	lines map[K]*line[T] // guarded by mu, with all that is in it
 }
 
-// line is where the pushes of one who pushes wait.
+// line is where those of one key wait.
 type line[T batched] struct {
 	waiting  []T
 	led      bool
@@ -64,22 +64,22 @@ func (l *line[T]) look() {
 	}
 }
 
-func (w *queue[T]) line(who pushing) *line[T] {
-	l := w.lines[who]
+func (w *queue[K, T]) line(key K) *line[T] {
+	l := w.lines[key]
 	if l == nil {
 		if w.lines == nil {
-			w.lines = map[pushing]*line[T]{}
+			w.lines = map[K]*line[T]{}
 		}
 		l = &line[T]{}
-		w.lines[who] = l
+		w.lines[key] = l
 	}
 	return l
 }
 
 // tidy forgets a line in which nobody is, and of which there is nothing to remember.
-func (w *queue[T]) tidy(who pushing) {
-	if l := w.lines[who]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
-		delete(w.lines, who)
+func (w *queue[K, T]) tidy(key K) {
+	if l := w.lines[key]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
+		delete(w.lines, key)
 	}
 }
 
@@ -87,14 +87,14 @@ func pushingOf(org id.Organization, by *Pusher) pushing {
 	return pushing{org, by.Directory.ID, by.Actor.Kind, by.Actor.ID, by.Actor.Name, by.Actor.Door}
 }
 
-// enter queues a push and tells whether it has to lead: nobody else does.
-func (w *queue[T]) enter(who pushing, n T) (leads bool) {
+// enter queues it and tells whether it has to lead: nobody else does.
+func (w *queue[K, T]) enter(key K, n T) (leads bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.queued(w.line(who), n)
+	return w.queued(w.line(key), n)
 }
 
-func (w *queue[T]) queued(l *line[T], n T) (leads bool) {
+func (w *queue[K, T]) queued(l *line[T], n T) (leads bool) {
 	l.waiting = append(l.waiting, n)
 	l.look()
 	leads, l.led = !l.led, true
@@ -102,10 +102,10 @@ func (w *queue[T]) queued(l *line[T], n T) (leads bool) {
 }
 
 // take gives the next batch, for which it waits a moment where more are coming.
-func (w *queue[T]) take(who pushing) []T {
+func (w *queue[K, T]) take(key K) []T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l := w.line(who)
+	l := w.line(key)
 	if !l.complete() {
 		ready := make(chan struct{})
 		l.ready = ready
@@ -125,29 +125,29 @@ func (w *queue[T]) take(who pushing) []T {
 }
 
 // leave makes the first who waits the next to lead.
-func (w *queue[T]) leave(who pushing, batch int) {
+func (w *queue[K, T]) leave(key K, batch int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l := w.line(who)
+	l := w.line(key)
 	l.together = batch + len(l.waiting) + l.coming
 	if len(l.waiting) > 0 {
 		l.waiting[0].waits() <- true
 		return
 	}
 	l.led = false
-	w.tidy(who)
+	w.tidy(key)
 }
 
-// lead has a batch stored, the leader's own push among it, and tells the others that they are through.
-func (w *queue[T]) lead(who pushing, leader T, store func(batch []T)) {
-	batch := w.take(who)
+// lead has a batch done, the leader's own among it, and tells the others that they are through.
+func (w *queue[K, T]) lead(key K, leader T, do func(batch []T)) {
+	batch := w.take(key)
 	defer func() {
 		for _, n := range batch {
 			if n != leader {
 				n.waits() <- false
 			}
 		}
-		w.leave(who, len(batch))
+		w.leave(key, len(batch))
 	}()
-	store(batch)
+	do(batch)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,38 +46,45 @@ func (by *Pusher) documentOnly(before, after scim.Attributes) bool {
 		encode(was.emails) == encode(is.emails) && managerOf(before) == managerOf(after)
 }
 
-// glance is a record as it was read without a lock, and what a change makes of it.
-type glance struct {
-	res            *scim.Resource
-	current        scim.Attributes
-	decided        scim.Result
-	undone, unsaid time.Time
-	verified       bool // whether the user's address, if there is one, is
-}
-
 // ChangeQuietly is ModifyUser for a change of nothing, or of the document alone. It gives no resource and no error where
 // ModifyUser has to decide; then nothing was written.
 func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (*scim.Resource, []audit.Event, error) {
-	var g glance
-	err := db.Read(ctx, org, func(tx *Tx) (err error) {
-		g, err = tx.Push(by).glance(ctx, user, check, change, want)
-		return err
-	})
+	in := by.looking(org, byID, want)
+	in.change = true
+	found, err := db.lookUp(ctx, in, user)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read record %s: %w", user, err)
+	}
+	if len(found) == 0 {
+		return nil, nil, by.noResource(by.User, user)
+	}
+	r := found[0]
+	if check != nil {
+		if err := check(r.Version); err != nil {
+			return nil, nil, err
+		}
+	}
+	current, err := scim.DecodeStored(r.Document)
+	if err != nil {
+		return nil, nil, fmt.Errorf("record %s: %w", user, err)
+	}
+	current["id"] = user
+	decided, err := change(current)
+	res, a := &r.Resource, decided.Attributes
 	switch {
-	case err != nil || !g.undone.IsZero():
+	case err != nil || !r.undone.IsZero():
 		return nil, nil, err
-	case !g.decided.Changed:
-		return g.res, nil, nil
-	case !db.IsQuiet(&by, g.current, g.decided), !g.verified, g.unsaid.IsZero() && !profileOf(g.decided.Attributes).saysActive:
+	case !decided.Changed:
+		return res, nil, nil
+	case !db.IsQuiet(&by, current, decided), !r.verified, r.unsaid.IsZero() && !profileOf(a).saysActive:
 		return nil, nil, nil
 	}
 	p := &Push{Pusher: by}
-	a := g.decided.Attributes
 	n := &rewrite{
-		ctx: ctx, user: user, version: g.res.Version, stored: by.User.StoredDocument(a), folded: p.folded(by.User, a), shown: profileOf(a).shown(a),
+		ctx: ctx, user: user, version: res.Version, stored: by.User.StoredDocument(a), folded: p.folded(by.User, a), shown: profileOf(a).shown(a),
 		event: id.New[id.Event](), actor: by.Actor, turn: make(chan bool, 1),
 	}
-	n.before, n.after = changes(g.current, a)
+	n.before, n.after = changes(current, a)
 	who := pushingOf(org, &by)
 	if db.rewrites.enter(who, n) || <-n.turn {
 		db.rewrites.lead(who, n, func(all []*rewrite) { db.writeDocuments(ctx, who, all) })
@@ -86,55 +92,12 @@ func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher,
 	if n.err != nil || n.written.IsZero() {
 		return nil, nil, n.err
 	}
-	g.res.Version++
-	g.res.Modified, g.res.Document = n.written, n.stored
-	return g.res, []audit.Event{{
+	res.Version++
+	res.Modified, res.Document = n.written, n.stored
+	return res, []audit.Event{{
 		ID: n.event, At: micros(n.written), Actor: n.actor, Action: "user.changed", TargetKind: "user", TargetID: user, TargetName: n.shown,
 		User: id.User(user), Outcome: audit.Done, Before: n.before, After: n.after,
 	}}, nil
-}
-
-func (p *Push) glance(ctx context.Context, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (g glance, err error) {
-	g.res = &scim.Resource{ID: user}
-	var doc, raw json.RawMessage
-	dest := []any{&g.res.Version, at(&g.res.Created), at(&g.res.Modified), rawJSON(&doc), at(&g.undone), at(&g.unsaid), &g.verified}
-	columns := recordColumns + `, r.undone, r.unsaid, exists (
-				select 1
-				from users u
-				where u.organization = $1
-					and u.id = $3
-					and (u.email is null or u.email_verified = true))`
-	if want.Groups {
-		columns += ", " + p.groupsOf("$3", "$2")
-		dest = append(dest, rawJSON(&raw))
-	}
-	err = p.tx.lastRow(ctx, `
-		select `+columns+`
-		from directory_records r
-		where r.organization = $1
-			and r.directory = $2
-			and r.user_id = $3`, p.tx.Organization, p.Directory.ID, user).Scan(dest...)
-	if errors.Is(err, errNoRows) {
-		return g, p.noResource(p.User, user)
-	}
-	if err != nil {
-		return g, fmt.Errorf("read record %s: %w", user, err)
-	}
-	if check != nil {
-		if err := check(g.res.Version); err != nil {
-			return g, err
-		}
-	}
-	g.res.Document = doc
-	if g.current, err = scim.DecodeStored(doc); err != nil {
-		return g, fmt.Errorf("record %s: %w", user, err)
-	}
-	g.current["id"] = user
-	if g.decided, err = change(g.current); err != nil {
-		return g, err
-	}
-	g.res.Groups, err = readReferences(raw)
-	return g, err
 }
 
 // rewrite is one change of a document on its way.

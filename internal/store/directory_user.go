@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -500,53 +499,6 @@ func (p *Push) move(ctx context.Context, u *directory.User, next directory.Statu
 }
 
 const recordColumns = `r.version, r.created, r.modified, r.document`
-
-// recordText is the statement that reads one record. It is put together once and not for each read: it is two kilobytes long.
-func recordText(d dialect, groups bool) string { return recordTexts()[recordShape{d, groups}] }
-
-type recordShape struct {
-	d      dialect
-	groups bool
-}
-
-var recordTexts = sync.OnceValue(func() map[recordShape]string {
-	texts := map[recordShape]string{}
-	for _, d := range []dialect{sqliteDialect, postgresDialect} {
-		for _, groups := range []bool{false, true} {
-			columns := recordColumns
-			if groups {
-				columns += ", " + d.groupsOf("$3", "$2")
-			}
-			texts[recordShape{d, groups}] = `
-		select ` + columns + `
-		from directory_records r
-		where r.organization = $1
-			and r.directory = $2
-			and r.user_id = $3`
-		}
-	}
-	return texts
-})
-
-// GetUser gives a record. A fault of kind NotFound for users under which this directory has none.
-func (p *Push) GetUser(ctx context.Context, user string, want scim.Want) (*scim.Resource, error) {
-	res := &scim.Resource{ID: user}
-	var doc, raw json.RawMessage
-	dest := []any{&res.Version, at(&res.Created), at(&res.Modified), rawJSON(&doc)}
-	if want.Groups {
-		dest = append(dest, rawJSON(&raw))
-	}
-	err := p.tx.lastRow(ctx, recordText(p.tx.d, want.Groups), p.tx.Organization, p.Directory.ID, user).Scan(dest...)
-	if errors.Is(err, errNoRows) {
-		return nil, p.noResource(p.User, user)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read record %s: %w", user, err)
-	}
-	res.Document = doc
-	res.Groups, err = readReferences(raw)
-	return res, err
-}
 
 // ModifyUser changes a record as change decides, and the user's state with it.
 func (p *Push) ModifyUser(ctx context.Context, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (*scim.Resource, error) {

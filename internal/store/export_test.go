@@ -45,3 +45,14 @@ func (tx *Tx) Members(ctx context.Context, group id.Group) ([]id.User, error) {
 func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, error) {
 	return tx.rolesOfGroup(ctx, group)
 }
+
+// LookupTexts gives the statements of a dialect's lookups, and whether each is of many values at once.
+func (w *work) LookupTexts() map[string]bool {
+	out := map[string]bool{}
+	for s, text := range lookupTexts() {
+		if s.d == w.d {
+			out[text] = s.together
+		}
+	}
+	return out
+}

@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Where the two stores' words for JSON differ. Arguments are SQL, never input.
 
@@ -31,6 +34,22 @@ func (d dialect) amongFew(column, subquery string) string {
 		return fmt.Sprintf("%s = any (array(%s))", column, subquery)
 	}
 	return fmt.Sprintf("%s in (%s)", column, subquery)
+}
+
+// each joins the rows of a table that belong to each row before it, and finds them by an index whatever the planner believes of the
+// table: of one that is small, or was when the plan was made, PostgreSQL would rather read all. On SQLite the condition is the
+// statement's where.
+func (d dialect) each(table, columns, condition string) string {
+	if d == postgresDialect {
+		name, alias, _ := strings.Cut(table, " ")
+		return fmt.Sprintf(`cross join lateral (
+				select %s
+				from %s %s
+				where %s
+				offset 0) %[3]s`, columns, name, alias, condition)
+	}
+	return fmt.Sprintf(`cross join %s
+				where %s`, table, condition)
 }
 
 // cut leaves so many rows of an ordered query, two placeholders, and never more than most. order is that of the columns it gives.

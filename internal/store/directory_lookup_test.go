@@ -1,0 +1,245 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
+	"github.com/vestibule-id/vestibule/scim"
+)
+
+// lookedUp is a store in which values are held by nobody, one, two, three and somebody of another organization.
+func lookedUp(t *testing.T, kind storetest.Kind) (db *store.DB, by store.Pusher, people []string) {
+	t.Helper()
+	db, by = newcomers(t, kind)
+	push := func(org id.Organization, body string) string {
+		var res *scim.Resource
+		err := db.Write(t.Context(), org, func(tx *store.Tx) (err error) {
+			var refusal error
+			res, refusal, err = tx.Push(by).CreateUser(t.Context(), decided(t, by.User, body), scim.Want{})
+			return cmp2(refusal, err)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.ID
+	}
+	for i, body := range []string{
+		`"userName":"Ada@northwind.example","externalId":"E-1","emails":[{"value":"Ada@northwind.example","type":"work"},{"value":"ada@northwind.example","type":"home"}]`,
+		`"userName":"bob","externalId":"e-1","emails":[{"value":"two@northwind.example"},{"value":"three@northwind.example"}]`,
+		`"userName":"cleo","externalId":"e-1","emails":[{"value":"two@northwind.example"},{"value":"three@northwind.example"}]`,
+		`"userName":"dan","externalId":"e-3","emails":[{"value":"three@northwind.example"}],"active":false`,
+		`"userName":"eve","externalId":"e-3"`,
+		`"userName":"fay","externalId":"e-3"`,
+	} {
+		people = append(people, push("northwind", body))
+		if i == 0 {
+			push("fieldserv", `"userName":"elsewhere","externalId":"e-else","emails":[{"value":"else@northwind.example"}]`)
+		}
+	}
+	err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+		members := fmt.Sprintf(`[{"value":%q},{"value":%q}]`, people[0], people[3])
+		raw, err := scim.DecodeJSON([]byte(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Team","members":`+members+`}`), scim.DefaultLimits)
+		if err != nil {
+			return err
+		}
+		r, err := by.Group.Create(raw, scim.RFC)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Push(by).CreateGroup(t.Context(), r, scim.Want{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, by, people
+}
+
+func query(t *testing.T, by store.Pusher, filter string, q scim.Query) scim.Query {
+	t.Helper()
+	f, err := scim.ParseFilter(by.User, filter, scim.RFC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Filter = f
+	return q
+}
+
+// A lookup answers what the list answers, alone and where many share a statement, and leaves to the list what is none.
+func TestFindUser_AnswersWhatTheListAnswers(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		db, by, people := lookedUp(t, kind)
+		ctx := t.Context()
+		var lookups, lists []scim.Query
+		for _, q := range []scim.Query{{Count: 100}, {Count: 100, Want: scim.Want{Groups: true}}, {Count: 1, Want: scim.Want{Groups: true}}} {
+			for _, filter := range []string{
+				`id eq "` + people[3] + `"`, `id eq "` + strings.ToUpper(people[3]) + `"`, `id eq "nobody"`,
+				`userName eq "ADA@northwind.example"`, `username EQ "bob"`, `userName eq "nobody"`, `userName eq "elsewhere"`,
+				`externalId eq "E-1"`, `externalId eq "e-1"`, `externalId eq "e-2"`, `externalId eq "e-else"`,
+				`emails.value eq "ADA@northwind.example"`, `emails.value eq "two@northwind.example"`, `emails.value eq "else@northwind.example"`,
+				`urn:ietf:params:scim:schemas:core:2.0:User:userName eq "bob"`,
+			} {
+				lookups = append(lookups, query(t, by, filter, q))
+			}
+			for _, filter := range []string{`externalId eq "e-3"`, `emails.value eq "three@northwind.example"`} { // more than it tells apart
+				lists = append(lists, query(t, by, filter, q))
+			}
+		}
+		for _, filter := range []string{
+			`userName ne "bob"`, `userName co "bob"`, `not (userName eq "bob")`, `userName eq "bob" and active eq true`, `displayName eq "x"`,
+			`emails.type eq "work"`, `emails[value eq "two@northwind.example"]`, `name.familyName eq "x"`, `externalId pr`, `active eq true`, `userName eq ""`,
+			`urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:employeeNumber eq "1"`, `userName eq null`,
+		} {
+			f, err := scim.ParseFilter(by.User, filter, scim.RFC)
+			if err == nil {
+				lists = append(lists, scim.Query{Filter: f, Count: 100})
+			}
+		}
+		bob := query(t, by, `userName eq "bob"`, scim.Query{Count: 100})
+		for _, change := range []func(q *scim.Query){
+			func(q *scim.Query) { q.Count = 0 }, func(q *scim.Query) { q.Offset = 1 }, func(q *scim.Query) { q.After = people[0] },
+			func(q *scim.Query) { q.SortBy = &scim.Path{Attribute: q.Filter.Expr.(scim.Compare).Path.Attribute} },
+			func(q *scim.Query) { q.Filter = nil },
+		} {
+			q := bob
+			change(&q)
+			lists = append(lists, q)
+		}
+
+		var wg sync.WaitGroup
+		for range 3 { // so that values stand in a batch more than once
+			for _, q := range lookups {
+				wg.Go(func() {
+					got, err := db.FindUser(ctx, "northwind", &by, q)
+					if err != nil || got == nil {
+						t.Errorf("%v: got %v, %v", q.Filter.Expr, got, err)
+						return
+					}
+					var want *scim.Page
+					err = db.Read(ctx, "northwind", func(tx *store.Tx) (err error) {
+						want, err = tx.Push(by).List(ctx, by.User, q)
+						return err
+					})
+					if diff := cmp.Diff(want, got); diff != "" || err != nil {
+						t.Errorf("%v, count %d: %v, the list (-), the lookup (+):\n%s", q.Filter.Expr, q.Count, err, diff)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		for _, q := range lists {
+			if page, err := db.FindUser(ctx, "northwind", &by, q); page != nil || err != nil {
+				t.Errorf("%+v: got %v, %v", q, page, err)
+			}
+		}
+	})
+}
+
+// Lookups that share a statement are answered each for itself: what cannot be looked up, who has gone and who leads spoil
+// nobody else's.
+func TestGetUser_IsAnsweredForItself(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		db, by, people := lookedUp(t, kind)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		ask := func(i int) {
+			user := people[i%len(people)]
+			switch i % 8 {
+			case 6:
+				if _, err := db.GetUser(gone, "northwind", &by, user, scim.Want{}); err == nil {
+					return // it may have been part of another's batch
+				} else if fault.KindOf(err) == fault.NotFound {
+					t.Errorf("who has gone was told %v", err)
+				}
+			case 7:
+				for _, no := range []string{"nobody", "", "a\x00b", "\xff"} { // PostgreSQL knows neither of the last two as texts
+					if res, err := db.GetUser(t.Context(), "northwind", &by, no, scim.Want{}); res != nil || err == nil {
+						t.Errorf("%q: got %v", no, res)
+					}
+				}
+			default:
+				res, err := db.GetUser(t.Context(), "northwind", &by, user, scim.Want{Groups: i%2 == 0})
+				if err != nil || res.ID != user || !json.Valid(res.Document) {
+					t.Errorf("got %v, %v", res, err)
+				}
+				if in := i%len(people) == 0; i%2 == 0 && err == nil && in != (len(res.Groups) == 1) {
+					t.Errorf("%s is in %v", user, res.Groups)
+				}
+			}
+		}
+		var wg sync.WaitGroup
+		for worker := range 16 {
+			wg.Go(func() {
+				for i := range 48 {
+					ask(worker + i)
+				}
+			})
+		}
+		wg.Wait()
+		if res, err := db.GetUser(t.Context(), "fieldserv", &by, people[0], scim.Want{}); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("another organization: got %v, %v", res, err)
+		}
+	})
+}
+
+// What a lookup costs must not grow with the directory: each statement goes by an index on the value, on both stores, also as
+// long as the planner knows nothing of the tables.
+func TestLookups_GoByAnIndex(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		db, _, _ := lookedUp(t, kind)
+		err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
+			for text, together := range tx.LookupTexts() {
+				explain, value := "explain query plan ", any("x")
+				if kind == storetest.Postgres {
+					explain = "explain "
+				}
+				if together {
+					value = []string{"x", "y"}
+				}
+				var plan strings.Builder
+				rows, err := tx.Query(t.Context(), explain+text, "northwind", "entra", value)
+				if err != nil {
+					return err
+				}
+				for rows.Next() {
+					var line string
+					var a, b, c int
+					dest := []any{&line}
+					if kind == storetest.SQLite {
+						dest = []any{&a, &b, &c, &line}
+					}
+					if err := rows.Scan(dest...); err != nil {
+						return err
+					}
+					plan.WriteString(line + "\n")
+				}
+				rows.Close()
+				if err := rows.Err(); err != nil {
+					return err
+				}
+				for _, scan := range []string{"Seq Scan", "Hash", "Merge", "SCAN r", "SCAN e", "SCAN m", "SCAN g", "AUTOMATIC"} {
+					if strings.Contains(plan.String(), scan) {
+						t.Errorf("%s\nis planned with a %s:\n%s", text, scan, plan.String())
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
