@@ -48,7 +48,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	spoken  map[spoken]*scim.Handler // guarded by mu
-	known   map[place]entry          // guarded by mu
+	known   map[place]*entry         // guarded by mu
 	touched map[tokenID]time.Time    // guarded by mu
 	keys    map[string]fetched       // guarded by mu
 }
@@ -70,10 +70,14 @@ type spoken struct {
 	roles       bool // of directories that may give roles
 }
 
-// entry is a directory as last read, and what its resources are made of; nil is one that does not exist.
+// entry is a directory as last read, and what follows from it alone: what its resources are made of, who serves them and where.
+// A request is served by the one that it met, whatever becomes of the directory's file meanwhile.
 type entry struct {
-	directory *directory.Directory
-	speaks    speaks
+	directory *directory.Directory // nil is one that does not exist
+	types     directory.Types
+	unspoken  error // no types: no checked file leads to it, and nothing is served, since what is not known would be lost
+	served    *scim.Handler
+	base      string
 	read      time.Time
 }
 
@@ -94,7 +98,7 @@ func New(c Config) *Handler {
 	if c.Caller == nil {
 		c.Caller = func(r *http.Request) (string, string) { return "", r.RemoteAddr }
 	}
-	h := &Handler{Config: c, known: map[place]entry{}, touched: map[tokenID]time.Time{}, spoken: map[spoken]*scim.Handler{}}
+	h := &Handler{Config: c, known: map[place]*entry{}, touched: map[tokenID]time.Time{}, spoken: map[spoken]*scim.Handler{}}
 	h.limit = &limiter{take: c.DB.HitMany, now: c.DB.Now, each: map[place]*allowance{}}
 	h.log.wake, h.log.stranger = make(chan struct{}, 1), map[place]turnedAway{}
 	return h
@@ -110,43 +114,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for len(parts) < 4 {
 		parts = append(parts, "")
 	}
-	r.SetPathValue("organization", parts[0])
-	r.SetPathValue("directory", parts[1])
+	at := place{id.Organization(parts[0]), id.Directory(parts[1])}
 	if parts[2] == "oauth" && parts[3] == "token" {
-		h.tokenEndpoint(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])})
+		h.tokenEndpoint(w, r, at)
 		return
 	}
 	rest := "/" + parts[3]
 	if parts[2] != "v2" {
 		rest = "/" + parts[2] + "/" // no version but 2 is spoken here; the protocol answers 404
 	}
-	t, r := h.watch(w, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
+	t, r := h.watch(w, r, at, rest)
 	defer func() { t.coming.Over() }()
-	h.serve(t, r, place{id.Organization(parts[0]), id.Directory(parts[1])}, rest)
+	h.serve(t, r, rest)
 	h.finish(t)
 }
 
-// speaks is what the resources of a request are made of. With an error, which no checked file leads to, nothing is served:
-// attributes that are not known would be lost.
-type speaks struct {
-	directory.Types
-	err error
-}
-
-type speaksKey struct{}
-
 // serve lets the handler of a directory's resource types answer. Who has no token learns nothing by it: each asks open first.
-// What the resources are made of is found once for a request; its file may change while it is served.
-func (h *Handler) serve(t *trace, r *http.Request, at place, path string) {
-	ctx := r.Context()
-	e, err := h.entry(ctx, at)
-	if err != nil || e.directory == nil {
-		var none directory.Settings // open meets the same error and answers it
-		e.speaks.Types, e.speaks.err = none.Types()
-	}
-	t.never = e.speaks.Never
-	s := spoken{e.speaks.User, e.speaks.Group, e.directory != nil && len(e.directory.Roles.Accept) > 0}
-	h.handler(s).ServePath(t, r.WithContext(context.WithValue(ctx, speaksKey{}, e.speaks)), path)
+func (h *Handler) serve(t *trace, r *http.Request, path string) {
+	t.met, t.unmet = h.entry(r.Context(), t.at)
+	t.never = t.met.types.Never
+	t.met.served.ServePath(t, r, path)
 }
 
 func (h *Handler) handler(s spoken) *scim.Handler {
@@ -175,11 +162,11 @@ func (h *Handler) handler(s spoken) *scim.Handler {
 // Whether the organization, the directory or the token is wrong, the answer and the work are the same: a directory is looked
 // up, and the token is hashed and compared, whatever there is to compare it with.
 func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
-	at := place{id.Organization(r.PathValue("organization")), id.Directory(r.PathValue("directory"))}
-	d, err := h.directory(r.Context(), at)
-	if err != nil {
-		return nil, toSCIM(err)
+	trace := traceOf(r.Context())
+	if trace.unmet != nil {
+		return nil, toSCIM(trace.unmet)
 	}
+	at, d := trace.at, trace.met.directory
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
@@ -188,7 +175,7 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	if known == nil {
 		known = h.issued(at, d, strings.TrimSpace(token))
 	}
-	trace, by, now := traceOf(r.Context()), standingIn(r.Context()), h.DB.Now()
+	by, now := standingIn(r.Context()), h.DB.Now()
 	trace.opened(d, known, now, r)
 	switch {
 	case by != nil && d != nil:
@@ -206,14 +193,11 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	if !ok {
 		dialect = scim.RFC
 	}
-	types, _ := r.Context().Value(speaksKey{}).(speaks)
-	if types.err != nil {
-		return nil, fmt.Errorf("schemas of directory %s/%s: %w", at.organization, at.directory, types.err)
+	if trace.met.unspoken != nil {
+		return nil, fmt.Errorf("schemas of directory %s/%s: %w", at.organization, at.directory, trace.met.unspoken)
 	}
-	request, ip := h.Caller(r)
-	base := h.URL + "/scim/" + string(at.organization) + "/" + string(at.directory) + "/v2"
 	actor := audit.Actor{
-		Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM, IP: ip, Request: request,
+		Kind: audit.ActorDirectory, ID: string(d.ID), Name: d.Name, Organization: at.organization, Door: audit.SCIM, IP: trace.ip, Request: trace.request,
 	}
 	if by != nil {
 		actor = by.actor
@@ -221,17 +205,17 @@ func (h *Handler) open(r *http.Request) (*scim.Tenant, error) {
 	repaired := func(repairs scim.Repairs) {
 		trace.repaired(repairs)
 		h.Log.InfoContext(r.Context(), "scim dialect", "organization", at.organization, "directory", at.directory,
-			"request", request, "repairs", repairs)
+			"request", trace.request, "repairs", repairs)
 	}
 	pusher := store.Pusher{
-		Directory: *d, Dialect: dialect, Base: base, User: types.User, Group: types.Group, Actor: actor, Repaired: repaired, Patience: h.Patience,
+		Directory: *d, Dialect: dialect, Base: trace.met.base, User: trace.met.types.User, Group: trace.met.types.Group, Actor: actor, Repaired: repaired, Patience: h.Patience,
 	}
-	if trace != nil && trace.creates() {
+	if trace.creates() {
 		pusher.Coming = h.DB.Expect(at.organization, &pusher)
 		trace.coming = pusher.Coming
 	}
 	return &scim.Tenant{
-		Base:     base,
+		Base:     trace.met.base,
 		Dialect:  dialect,
 		Store:    &tenant{db: h.DB, organization: at.organization, trace: trace, dry: by != nil && by.dry, pusher: pusher},
 		Repaired: repaired,
@@ -262,26 +246,42 @@ func (h *Handler) directory(ctx context.Context, at place) (*directory.Directory
 	return e.directory, err
 }
 
-func (h *Handler) entry(ctx context.Context, at place) (entry, error) {
+// entry gives what is known of a place, never nil: with an error it is as if there were nothing.
+func (h *Handler) entry(ctx context.Context, at place) (*entry, error) {
 	now := h.DB.Now()
 	h.mu.Lock()
-	e, ok := h.known[at]
+	e := h.known[at]
 	h.mu.Unlock()
-	if ok && now.Sub(e.read) < freshFor && !now.Before(e.read) {
+	if e != nil && now.Sub(e.read) < freshFor && !now.Before(e.read) {
 		return e, nil
 	}
-	e = entry{read: now}
+	return h.enter(ctx, at, now)
+}
+
+// enter reads what is at a place.
+func (h *Handler) enter(ctx context.Context, at place, now time.Time) (*entry, error) {
+	e := &entry{base: h.URL + "/scim/" + string(at.organization) + "/" + string(at.directory) + "/v2", read: now}
+	var err error
 	if id.Declared(string(at.organization)) && id.Declared(string(at.directory)) {
-		err := h.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
+		err = h.DB.Read(ctx, at.organization, func(tx *store.Tx) (err error) {
 			e.directory, err = tx.Directory(ctx, at.directory)
 			return err
 		})
-		if err != nil && fault.KindOf(err) != fault.NotFound {
-			return entry{}, err
+		if fault.KindOf(err) == fault.NotFound {
+			err = nil
+		}
+		if err != nil {
+			e.directory = nil
 		}
 	}
+	settings := &directory.Settings{}
 	if e.directory != nil {
-		e.speaks.Types, e.speaks.err = e.directory.Types()
+		settings = &e.directory.Settings
+	}
+	e.types, e.unspoken = settings.Types()
+	e.served = h.handler(spoken{e.types.User, e.types.Group, len(settings.Roles.Accept) > 0})
+	if err != nil {
+		return e, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

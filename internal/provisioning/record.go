@@ -48,6 +48,8 @@ type trace struct {
 	http.ResponseWriter
 
 	at            place
+	met           *entry // what was known of it, or
+	unmet         error  // why it could not be read
 	began         time.Time
 	method, path  string
 	query         string
@@ -144,7 +146,7 @@ func (t *trace) repaired(repairs scim.Repairs) {
 
 type traceKey struct{}
 
-// traceOf gives the trace of a request under way, or nil.
+// traceOf gives the trace of a request under way.
 func traceOf(ctx context.Context) *trace {
 	t, _ := ctx.Value(traceKey{}).(*trace)
 	return t
@@ -168,7 +170,7 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, at place, rest s
 
 // opened notes who is at the door.
 func (t *trace) opened(d *directory.Directory, known *directory.Token, now time.Time, r *http.Request) {
-	if t == nil || d == nil {
+	if d == nil {
 		return
 	}
 	t.directory = d

@@ -80,11 +80,9 @@ func (h *Handler) run(ctx context.Context, at place, p directory.Pasted, by stan
 	if p.Body != "" {
 		r.Header.Set("Content-Type", scim.MediaType)
 	}
-	r.SetPathValue("organization", string(at.organization))
-	r.SetPathValue("directory", string(at.directory))
 	t, r := h.watch(httptest.NewRecorder(), r, at, target.Path)
 	t.ip, t.request, t.replayOf = by.actor.IP, by.actor.Request, by.of
-	h.serve(t, r, at, target.Path)
+	h.serve(t, r, target.Path)
 	if t.directory == nil {
 		return directory.Request{}, fault.New(fault.NotFound, "There is no directory %q in this organization.", at.directory)
 	}
