@@ -206,7 +206,9 @@ func bound(https bool) func(http.Handler) http.Handler {
 			if https {
 				h.Set("Strict-Transport-Security", "max-age=31536000")
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			if r.Body != http.NoBody { // whoever looks for a body need not find one that only says so when it is read
+				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			}
 			next.ServeHTTP(w, r)
 		})
 	}

@@ -56,6 +56,7 @@ type Version struct{ Version, Commit, Go string }
 // Server is a node that is ready to serve.
 type Server struct {
 	handler  http.Handler
+	doors    chi.Routes // all that it leads to
 	log      *slog.Logger
 	follow   []func(context.Context) // what runs beside the requests until the node stops
 	draining atomic.Bool
@@ -117,8 +118,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.follow = []func(context.Context){provider.Follow, worker.Run, pushed.Follow}
 
 	r := chi.NewRouter()
-	r.Use(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),
-		bound(strings.HasPrefix(o.URL, "https://")), middleware.GetHead)
+	r.Use(middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, o.Log, notFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, q *http.Request) {
 		w.Header()["Allow"] = allowed(r, q.URL.Path)
@@ -144,8 +144,25 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return api
 	}))
 	mountUnserved(r, o.Log)
-	s.handler = r
+	s.doors = r
+	s.handler = chi.Chain(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),
+		bound(strings.HasPrefix(o.URL, "https://"))).Handler(ahead(pushed, r))
 	return s, nil
+}
+
+// ahead takes what directories ask for past the router, which clones a request to note what its path is made of; provisioning
+// reads the path by itself. What the router might see otherwise, an escaped path or a strange method, is left to it.
+func ahead(pushed, r http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasPrefix(q.URL.Path, "/scim/") && q.URL.RawPath == "" {
+			switch q.Method {
+			case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+				pushed.ServeHTTP(w, q)
+				return
+			}
+		}
+		r.ServeHTTP(w, q)
+	})
 }
 
 // record writes an event of the installation.
