@@ -373,12 +373,14 @@ func (h *Handler) describe(ctx context.Context, org id.Organization, list []*tra
 		n.of(&parsed[i])
 	}
 	var k known
-	err := h.DB.Read(ctx, org, func(tx *store.Tx) (err error) {
-		k, err = n.look(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return nil, err
+	if n.any() {
+		err := h.DB.Read(ctx, org, func(tx *store.Tx) (err error) {
+			k, err = n.look(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	rows := make([]directory.Request, len(list))
 	for i := range parsed {

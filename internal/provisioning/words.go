@@ -34,6 +34,7 @@ type exchange struct {
 	filter              string // as plain text
 	total               int    // of a list; -1 where the answer tells none
 	found               string // the id of the one user that a list is of
+	named               string // what the answer calls the one user that was read or found, where it does
 }
 
 func parse(t *trace) exchange {
@@ -53,8 +54,15 @@ func parse(t *trace) exchange {
 	}
 	refused := t.status >= http.StatusBadRequest
 	e.body, e.shownBody, e.same = never.mask(t.body, refused || len(t.events) == 0 || e.resource == "Bulk" || e.operation == "list")
-	if e.total == 1 && e.resource == "User" {
-		e.found = firstID(t.answer)
+	switch {
+	case e.resource != "User" || refused:
+	case e.operation == "read":
+		e.named = shownName(t.answer)
+	case e.total == 1:
+		if e.found = firstID(t.answer); e.found != "" {
+			_, resources, _ := bytes.Cut(t.answer, []byte(`"Resources":[`))
+			e.named = shownName(resources)
+		}
 	}
 	e.answer, e.shownAnswer, _ = never.mask(t.answer, refused || e.resource == "Bulk" || e.total == 1 && e.found == "" ||
 		e.operation == "create" && len(t.events) == 0)
@@ -84,6 +92,7 @@ func (n *needs) of(e *exchange) {
 		n.users, n.groups, n.giving, n.names = map[id.User]bool{}, map[id.Group]bool{}, map[id.Group]bool{}, map[string]bool{}
 	}
 	switch {
+	case e.named != "": // most requests read one user whom the answer names
 	case e.found != "":
 		n.users[id.User(e.found)] = true
 	case e.one != "" && e.resource == "User":
@@ -105,6 +114,10 @@ func (n *needs) of(e *exchange) {
 			n.names[name] = true
 		}
 	}
+}
+
+func (n *needs) any() bool {
+	return len(n.users)+len(n.groups)+len(n.giving)+len(n.names) > 0 || n.defaults
 }
 
 // known is what was looked up.
@@ -224,14 +237,45 @@ func firstID(answer []byte) string {
 	return string(value)
 }
 
+// shownName gives the displayName of the first object in a text of JSON, "" where it has none or where decoding alone would tell
+// it. What lies deeper, such as a manager's, is not the object's own.
+func shownName(object []byte) string {
+	const name = `"displayName":"`
+	depth := 0
+	for i := 0; i < len(object); i++ {
+		switch object[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth <= 0 {
+				return ""
+			}
+		case '"':
+			if depth == 1 && bytes.HasPrefix(object[i:], []byte(name)) {
+				value, _, ended := bytes.Cut(object[i+len(name):], []byte(`"`))
+				if !ended || bytes.IndexByte(value, '\\') >= 0 {
+					return ""
+				}
+				return string(value)
+			}
+			for i++; i < len(object) && object[i] != '"'; i++ {
+				if object[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // about finds whom the request is about.
 func (e *exchange) about(r *directory.Request, k *known) {
 	r.ResourceID = e.one
 	switch {
 	case e.found != "":
-		r.ResourceID, r.ResourceName = e.found, k.users[id.User(e.found)]
+		r.ResourceID, r.ResourceName = e.found, first(e.named, k.users[id.User(e.found)])
 	case e.resource == "User" && e.one != "":
-		r.ResourceName = k.users[id.User(e.one)]
+		r.ResourceName = first(e.named, k.users[id.User(e.one)])
 	case e.resource == "Group" && e.one != "":
 		r.ResourceName = k.groups[id.Group(e.one)]
 	case e.operation == "create" && r.ResourceKind != "":
