@@ -88,8 +88,8 @@ func TestRepairs_AreListedByKind(t *testing.T) {
 		at := c.db.Now()
 		err := c.db.Write(context.Background(), "northwind", func(tx *store.Tx) error {
 			tx.LogRequests(context.Background(), []directory.Request{
-				{Directory: "entra", ID: id.New[id.Request](), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 2}},
-				{Directory: "nowhere", ID: id.New[id.Request](), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 5}},
+				{Directory: "entra", ID: id.At[id.Request](at), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 2}},
+				{Directory: "nowhere", ID: id.At[id.Request](at), At: at, TokenState: directory.TokenGood, Repairs: scim.Repairs{scim.BooleanStrings: 5}},
 			})
 			return nil
 		})

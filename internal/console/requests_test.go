@@ -41,10 +41,10 @@ func (h *house) logged(list ...directory.Request) []string {
 	var links []string
 	for i := range list {
 		r := &list[i]
-		r.Directory, r.ID = "entra", id.New[id.Request]()
 		if r.At.IsZero() {
 			r.At = h.db.Now()
 		}
+		r.Directory, r.ID = "entra", id.At[id.Request](r.At)
 		if r.TokenState == "" {
 			r.TokenState = directory.TokenGood
 		}

@@ -440,7 +440,7 @@ func TestSetupLink_ATokenIsShownOnceAndAFormSentTwiceMakesOne(t *testing.T) {
 		log := func(token, operation string) {
 			h.must(h.db.Write(ctx, "northwind", func(tx *store.Tx) error {
 				tx.LogRequests(ctx, []directory.Request{{
-					Directory: "entra", ID: id.New[id.Request](), At: tx.Now(), Method: "POST", Path: "/Users", Status: 201, Operation: operation,
+					Directory: "entra", ID: id.At[id.Request](tx.Now()), At: tx.Now(), Method: "POST", Path: "/Users", Status: 201, Operation: operation,
 					Token: token, TokenState: directory.TokenGood,
 				}})
 				return nil

@@ -185,7 +185,7 @@ func (n *needs) look(ctx context.Context, tx *store.Tx) (known, error) {
 // row is the request as the log keeps it.
 func (e *exchange) row(k *known) directory.Request {
 	r := directory.Request{
-		Directory: e.at.directory, ID: id.New[id.Request](), At: e.began, Method: e.method, Path: clip(e.path, keptPath), Query: clip(e.query, keptQuery),
+		Directory: e.at.directory, ID: id.At[id.Request](e.began), At: e.began, Method: e.method, Path: clip(e.path, keptPath), Query: clip(e.query, keptQuery),
 		Status: e.status, Took: e.took, Token: e.token, TokenState: e.state, IP: e.ip, Request: e.request, Repairs: e.repairs,
 		ReplayOf: e.replayOf, Whole: !e.cut && e.same && len(e.path) <= keptPath && len(e.query) <= keptQuery, Body: e.shownBody, Answer: e.shownAnswer,
 	}

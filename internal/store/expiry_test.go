@@ -246,7 +246,7 @@ func TestTellSilences_OnceForEachAndWhenItIsBack(t *testing.T) {
 				must(t, write(t, w.nodes[0], func(ctx context.Context, tx *store.Tx) error {
 					tx.TouchDirectoryToken(ctx, "okta", "main")
 					tx.LogRequests(ctx, []directory.Request{{
-						Directory: "okta", ID: id.New[id.Request](), At: tx.Now(), Method: "GET", Status: 200, TokenState: directory.TokenGood, Token: "main",
+						Directory: "okta", ID: id.At[id.Request](tx.Now()), At: tx.Now(), Method: "GET", Status: 200, TokenState: directory.TokenGood, Token: "main",
 					}})
 					return nil
 				}))
