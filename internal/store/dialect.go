@@ -75,6 +75,16 @@ func (d dialect) ilike() string {
 	return "like"
 }
 
+// idFrom is id.From of a moment that only the statement knows, in microseconds; its beginning, which sorts the same.
+func (d dialect) idFrom(micros string) string {
+	ms, rest := "("+micros+" / 1000)", "("+micros+" % 1000 * 1000 >> 8)"
+	if d == postgresDialect {
+		hex := func(number, digits string) string { return "lpad(to_hex(" + number + "), " + digits + ", '0')" }
+		return hex(ms+" >> 16", "8") + " || '-' || " + hex(ms+" & 65535", "4") + " || '-7' || " + hex(rest, "3") + " || '-8'"
+	}
+	return "printf('%08x-%04x-7%03x-8', " + ms + " >> 16, " + ms + " & 65535, " + rest + ")"
+}
+
 // notify tells the other nodes that name has changed, or is "". It is sent at the commit and only makes sooner what they
 // would find within a second.
 func (d dialect) notify() string {

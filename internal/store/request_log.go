@@ -18,6 +18,11 @@ import (
 	"github.com/vestibule-id/vestibule/scim"
 )
 
+// The log is ordered by its ids, which are made of the moments of their requests (id.At). So the key finds what is older or younger than a
+// moment, and no index of the moments has to be kept, which cost each row as much as the key. Older releases made the id when the
+// row was written, some moments later than its request: whoever looks for a time looks that much further among the ids.
+const idLater = 5 * time.Minute
+
 const requestColumns = `r.directory, r.id, r.at, r.method, r.path, r.query, r.status, r.scim_type, r.detail, r.duration_us, r.operation,
 	r.resource_kind, r.resource_id, r.resource_name, r.search, r.token_id, r.token_state, r.ip, r.request, r.repairs, r.effects,
 	r.replay_of, r.whole`
@@ -106,17 +111,17 @@ const logColumns = `organization, directory, id, at, method, path, query, status
 var logShapes = [...]int{32, 4, 1}
 
 var logTexts = sync.OnceValue(func() map[int]string {
-	row := "(" + strings.Repeat("?, ", strings.Count(logColumns, ",")) + "?)"
+	row := "(" + strings.Repeat("?, ", strings.Count(logColumns, ",")-1) + "?)"
 	texts := map[int]string{}
 	for _, n := range logShapes {
 		texts[n] = `
 			insert into scim_requests (` + logColumns + `)
-			select s.*
+			select ?, s.*
 			from (values ` + strings.Repeat(row+", ", n-1) + row + `) s
-			where s.column2 in (
+			where s.column1 in (
 				select d.id
 				from directories d
-				where d.organization = s.column1)`
+				where d.organization = ?)`
 	}
 	return texts
 })
@@ -125,7 +130,7 @@ var logTexts = sync.OnceValue(func() map[int]string {
 func (tx *Tx) logRows(list []directory.Request) {
 	for _, n := range logShapes {
 		for ; len(list) >= n; list = list[n:] {
-			args := make([]any, 0, n*(strings.Count(logColumns, ",")+1))
+			args := append(make([]any, 0, 2+n*strings.Count(logColumns, ",")), tx.Organization)
 			for i := range list[:n] {
 				r := &list[i]
 				var repairs, effects any
@@ -135,12 +140,12 @@ func (tx *Tx) logRows(list []directory.Request) {
 				if len(r.Effects) > 0 {
 					effects = encode(r.Effects)
 				}
-				args = append(args, tx.Organization, r.Directory, r.ID, micros(r.At), r.Method, r.Path, r.Query, r.Status, orNull(r.Type),
+				args = append(args, r.Directory, r.ID, micros(r.At), r.Method, r.Path, r.Query, r.Status, orNull(r.Type),
 					orNull(r.Detail), r.Took.Microseconds(), r.Operation, orNull(r.ResourceKind), orNull(r.ResourceID),
 					orNull(r.ResourceName), r.Search, orNull(r.Token), r.TokenState, r.IP, r.Request, repairs, effects, orNull(r.ReplayOf),
 					r.Whole, orNull(r.Body), orNull(r.Answer))
 			}
-			tx.queue(logTexts()[n], args...)
+			tx.queue(logTexts()[n], append(args, tx.Organization)...)
 		}
 	}
 }
@@ -158,7 +163,16 @@ type RequestFilter struct {
 
 // Requests lists a directory's requests without their bodies, newest first.
 func (tx *Tx) Requests(ctx context.Context, dir id.Directory, f RequestFilter) ([]directory.Request, error) {
-	args := []any{tx.Organization, dir}
+	sql, args := f.query(tx.Organization, dir)
+	list, err := collect[directory.Request](tx.query(ctx, sql, args...))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
+	if err != nil {
+		return nil, fmt.Errorf("list the requests of directory %s: %w", dir, err)
+	}
+	return list, nil
+}
+
+func (f RequestFilter) query(org id.Organization, dir id.Directory) (sql string, args []any) {
+	args = []any{org, dir}
 	var where strings.Builder
 	and := func(clause string, value any) {
 		args = append(args, value)
@@ -175,9 +189,11 @@ func (tx *Tx) Requests(ctx context.Context, dir id.Directory, f RequestFilter) (
 	}
 	if !f.From.IsZero() {
 		and("r.at >= ?", micros(f.From))
+		and("r.id >= ?", id.From[id.Request](f.From))
 	}
 	if !f.To.IsZero() {
 		and("r.at < ?", micros(f.To))
+		and("r.id < ?", id.From[id.Request](f.To.Add(idLater)))
 	}
 	if f.Before != "" {
 		and("r.id < ?", f.Before)
@@ -187,17 +203,13 @@ func (tx *Tx) Requests(ctx context.Context, dir id.Directory, f RequestFilter) (
 		limit = 50
 	}
 	args = append(args, limit)
-	list, err := collect[directory.Request](tx.query(ctx, `
-		select `+requestColumns+`
+	return `
+		select ` + requestColumns + `
 		from scim_requests r
 		where r.organization = $1
-			and r.directory = $2`+where.String()+`
+			and r.directory = $2` + where.String() + `
 		order by r.id desc
-		limit $`+strconv.Itoa(len(args)), args...))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
-	if err != nil {
-		return nil, fmt.Errorf("list the requests of directory %s: %w", dir, err)
-	}
-	return list, nil
+		limit $` + strconv.Itoa(len(args)), args
 }
 
 // Request gives one request with its bodies. A fault of kind NotFound where there is none, or no longer.
@@ -216,9 +228,7 @@ func (tx *Tx) Request(ctx context.Context, dir id.Directory, request id.Request)
 	return r, err
 }
 
-// RefusedRequests counts the requests of a directory that were refused since a moment, to most at most.
-func (tx *Tx) RefusedRequests(ctx context.Context, dir id.Directory, since time.Time, most int) (n int, err error) {
-	err = tx.queryRow(ctx, `
+const refusedRequests = `
 		select count(*)
 		from (
 			select 1
@@ -226,8 +236,13 @@ func (tx *Tx) RefusedRequests(ctx context.Context, dir id.Directory, since time.
 			where r.organization = $1
 				and r.directory = $2
 				and r.status >= 400
-				and r.at >= $3
-			limit $4) s`, tx.Organization, dir, micros(since), most).Scan(&n)
+				and r.id >= $3
+				and r.at >= $4
+			limit $5) s`
+
+// RefusedRequests counts the requests of a directory that were refused since a moment, to most at most.
+func (tx *Tx) RefusedRequests(ctx context.Context, dir id.Directory, since time.Time, most int) (n int, err error) {
+	err = tx.queryRow(ctx, refusedRequests, tx.Organization, dir, id.From[id.Request](since), micros(since), most).Scan(&n)
 	return n, err
 }
 
@@ -422,8 +437,24 @@ func (db *DB) Try(ctx context.Context, org id.Organization, fn func(tx *Tx) erro
 	return err
 }
 
+const dropOldRequests = `
+		delete from scim_requests
+		where organization = $1
+			and directory = $2
+			and id <= (
+				select max(s.id)
+				from (
+					select id
+					from scim_requests
+					where organization = $1
+						and directory = $2
+						and id < $3
+					order by id
+					limit $4) s)`
+
 // dropRequests deletes the requests that have been kept for as long as their directory wants, a few at a time, and gives
-// their number.
+// their number. Where none is due it reads the beginning of the key. A row goes by its id alone: one whose id was made later than
+// its moment, or by a clock that was ahead, goes as much later and keeps nothing else from going.
 func (db *DB) dropRequests(ctx context.Context) (int, error) {
 	type kept struct {
 		organization id.Organization
@@ -445,19 +476,7 @@ func (db *DB) dropRequests(ctx context.Context) (int, error) {
 	for i := 0; i < len(all) && err == nil; {
 		var n int64
 		err = db.Write(ctx, all[i].organization, func(tx *Tx) (err error) {
-			n, err = tx.exec(ctx, `
-				delete from scim_requests
-				where organization = $1
-					and directory = $2
-					and id in (
-						select id
-						from scim_requests
-						where organization = $1
-							and directory = $2
-							and at < $3
-						order by at
-						limit $4)`,
-				tx.Organization, all[i].directory, micros(tx.now.Add(-all[i].settings.RequestLog.Retention())), cleanupDelete)
+			n, err = tx.exec(ctx, dropOldRequests, tx.Organization, all[i].directory, id.From[id.Request](tx.now.Add(-all[i].settings.RequestLog.Retention())), cleanupDelete)
 			return err
 		})
 		total += int(n)

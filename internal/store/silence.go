@@ -13,10 +13,23 @@ import (
 	"github.com/vestibule-id/vestibule/internal/notification"
 )
 
-// Rhythm learns from the request log how often a directory calls. Each call is found from the one after it by the index, so that a
-// day of a million requests costs no more than one with twenty.
+// Rhythm learns from the request log how often a directory calls.
 func (tx *Tx) Rhythm(ctx context.Context, d *directory.Directory) (directory.Rhythm, error) {
-	calls, err := collect[time.Time](tx.query(ctx, `
+	calls, err := collect[time.Time](tx.query(ctx, callsApart(tx.d), tx.Organization, d.ID, directory.RhythmApart.Microseconds(),
+		micros(d.LastRequest.Add(-directory.RhythmWindow))))(
+		func(s scanner) (t time.Time, err error) {
+			err = s.Scan(at(&t))
+			return t, err
+		})
+	if err != nil {
+		return directory.Rhythm{}, fmt.Errorf("learn when directory %s calls: %w", d.ID, err)
+	}
+	return directory.RhythmOf(d.Dialect, calls), nil
+}
+
+// callsApart finds each call from the one after it by the key, so that a day of a million requests costs no more than one with twenty.
+func callsApart(d dialect) string {
+	return `
 		with recursive calls (at) as (
 			select (
 				select r.at
@@ -24,7 +37,7 @@ func (tx *Tx) Rhythm(ctx context.Context, d *directory.Directory) (directory.Rhy
 				where r.organization = $1
 					and r.directory = $2
 					and r.token_state = 'good'
-				order by r.at desc
+				order by r.id desc
 				limit 1)
 			union all
 			select (
@@ -34,7 +47,8 @@ func (tx *Tx) Rhythm(ctx context.Context, d *directory.Directory) (directory.Rhy
 					and r.directory = $2
 					and r.token_state = 'good'
 					and r.at <= calls.at - $3
-				order by r.at desc
+					and r.id < ` + d.idFrom("(calls.at - $3 + 1)") + `
+				order by r.id desc
 				limit 1)
 			from calls
 			where calls.at > $4
@@ -42,15 +56,7 @@ func (tx *Tx) Rhythm(ctx context.Context, d *directory.Directory) (directory.Rhy
 		select at
 		from calls
 		where at is not null
-		order by at desc`, tx.Organization, d.ID, directory.RhythmApart.Microseconds(), micros(d.LastRequest.Add(-directory.RhythmWindow))))(
-		func(s scanner) (t time.Time, err error) {
-			err = s.Scan(at(&t))
-			return t, err
-		})
-	if err != nil {
-		return directory.Rhythm{}, fmt.Errorf("learn when directory %s calls: %w", d.ID, err)
-	}
-	return directory.RhythmOf(d.Dialect, calls), nil
+		order by at desc`
 }
 
 // silenceChange is a directory that has fallen silent, or calls again.
