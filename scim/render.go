@@ -175,10 +175,20 @@ func DecodeStored(document []byte) (Attributes, error) {
 	return DecodeJSON(document, Limits{Bytes: len(document), Depth: 64, Values: len(document) + 1})
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(timeForm) }
+func stamp(t time.Time) string { return string(appendStamp(nil, t)) }
 
-func writeStamp(buf *bytes.Buffer, t time.Time) {
-	buf.Write(t.UTC().AppendFormat(buf.AvailableBuffer(), timeForm))
+func writeStamp(buf *bytes.Buffer, t time.Time) { buf.Write(appendStamp(buf.AvailableBuffer(), t)) }
+
+// appendStamp writes a time in timeForm. Package time reads any other layout anew for each time, but knows RFC 3339 by heart.
+func appendStamp(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	b = t.AppendFormat(b, time.RFC3339)
+	b[len(b)-1] = '.' // instead of the Z
+	micros := t.Nanosecond() / 1000
+	for unit := 100_000; unit > 0; unit /= 10 {
+		b = append(b, byte('0'+micros/unit%10))
+	}
+	return append(b, 'Z')
 }
 
 // StoredDocument is what a Store keeps of decided attributes: without what the server adds to every
