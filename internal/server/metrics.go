@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,49 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	scim     *prometheus.CounterVec
+
+	answered seen[answered, answeredBy]
+	asked    seen[asked, prometheus.Counter]
+}
+
+// answered and asked are the labels of a request's counters, which the request names by the same few values as thousands before.
+type (
+	answered struct {
+		face, method string
+		status       int
+	}
+	answeredBy struct {
+		requests prometheus.Counter
+		duration prometheus.Observer
+	}
+	asked struct {
+		resource, operation, dialect string
+		status                       int
+	}
+)
+
+// seen remembers where labels led to: a vector hashes them and compares them one by one each time. Like the vectors it holds no more
+// than there are labels.
+type seen[K comparable, M any] struct {
+	mu sync.RWMutex
+	of map[K]M // guarded by mu
+}
+
+func (s *seen[K, M]) get(k K, find func() M) M {
+	s.mu.RLock()
+	m, ok := s.of[k]
+	s.mu.RUnlock()
+	if ok {
+		return m
+	}
+	m = find()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[K]M{}
+	}
+	s.of[k] = m
+	return m
 }
 
 func newMetrics(v Version, reports *page.Reports) *metrics {
@@ -57,13 +101,18 @@ func (m *metrics) observe(face, method string, status int, took time.Duration) {
 	default:
 		method = "other"
 	}
-	m.requests.WithLabelValues(face, method, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(face).Observe(took.Seconds())
+	by := m.answered.get(answered{face, method, status}, func() answeredBy {
+		return answeredBy{m.requests.WithLabelValues(face, method, strconv.Itoa(status)), m.duration.WithLabelValues(face)}
+	})
+	by.requests.Inc()
+	by.duration.Observe(took.Seconds())
 }
 
 // pushed counts a request of a directory.
 func (m *metrics) pushed(resource, operation, dialect string, status int) {
-	m.scim.WithLabelValues(resource, operation, dialect, strconv.Itoa(status)).Inc()
+	m.asked.get(asked{resource, operation, dialect, status}, func() prometheus.Counter {
+		return m.scim.WithLabelValues(resource, operation, dialect, strconv.Itoa(status))
+	}).Inc()
 }
 
 // watchLog counts the requests of directories that their log lost.
