@@ -29,7 +29,7 @@ type Keys struct {
 type key struct {
 	id   string
 	aead cipher.AEAD
-	macs *sync.Pool // of hash.Hash: to make one costs as much as to hash a token
+	macs *sync.Pool // of *mac: to make one costs as much as to hash a token
 }
 
 // ParseKeys reads one or several 32-byte keys in base64 (standard or URL alphabet), separated by commas.
@@ -70,7 +70,13 @@ func derive(secret []byte, purpose string) []byte {
 }
 
 func macsOf(secret []byte) *sync.Pool {
-	return &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
+	return &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }}
+}
+
+// mac is one HMAC under way, and room for what it comes to.
+type mac struct {
+	hash.Hash
+	sum [sha256.Size]byte
 }
 
 func newAEAD(secret []byte) (cipher.AEAD, error) {
@@ -152,13 +158,15 @@ func (k *Keys) Matches(secret, hash string) bool {
 }
 
 func (c key) hash(secret string) string {
-	m, _ := c.macs.Get().(hash.Hash) // macsOf puts nothing else there
+	m, _ := c.macs.Get().(*mac) // macsOf puts nothing else there
 	defer func() {
 		m.Reset() // nothing of the secret stays behind
+		clear(m.sum[:])
 		c.macs.Put(m)
 	}()
 	m.Write([]byte(secret))
-	return c.id + "." + base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+	text := append(append(make([]byte, 0, 64), c.id...), '.')
+	return string(base64.RawURLEncoding.AppendEncode(text, m.Sum(m.sum[:0])))
 }
 
 // Fingerprint gives the SHA-256 of a handle that we made with 256 bits of randomness (session, code, token): no key is
