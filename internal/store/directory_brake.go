@@ -455,7 +455,7 @@ func (p *Push) undo(ctx context.Context, x departure, reason string) (why string
 	if err != nil {
 		return "", err
 	}
-	record, err := tx.lookUp(ctx, p.looking(tx.Organization, byID, scim.Want{}), string(x.user))
+	record, err := tx.lookUp(ctx, p.Directory.ID, lookupShape{by: byID}, string(x.user))
 	if err != nil {
 		return "", fmt.Errorf("read record %s: %w", x.user, err)
 	}

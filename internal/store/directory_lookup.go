@@ -27,14 +27,13 @@ const (
 	byEmail
 )
 
-// looking is what a directory looks for; lookups of the same may share a statement.
+// looking is where a directory looks; lookups there may share a statement.
 type looking struct {
 	organization id.Organization
 	directory    id.Directory
-	lookupShape
 }
 
-// lookupShape is what the statement of a lookup depends on.
+// lookupShape is what is looked for, and what of it is read.
 type lookupShape struct {
 	by     lookupBy
 	groups bool // the groups as well
@@ -45,12 +44,12 @@ type lookupShape struct {
 type lookedUp struct {
 	scim.Resource
 	undone, unsaid time.Time
-	verified       bool // whether the user's address, if there is one, is
+	verified       bool // whether the user's address, if there is one, is; read for a change
 }
 
 // lookup is one on its way.
 type lookup struct {
-	ctx   context.Context
+	lookupShape
 	value string
 
 	turn  chan bool
@@ -66,7 +65,7 @@ const lookupMost = 2
 
 // GetUser gives the record of a user. A fault of kind NotFound for users under which the directory has none.
 func (db *DB) GetUser(ctx context.Context, org id.Organization, by *Pusher, user string, want scim.Want) (*scim.Resource, error) {
-	found, err := db.lookUp(ctx, by.looking(org, byID, want), user)
+	found, err := db.lookUp(ctx, by.looking(org), lookupShape{by: byID, groups: want.Groups}, user)
 	if err != nil {
 		return nil, fmt.Errorf("read record %s: %w", user, err)
 	}
@@ -83,7 +82,7 @@ func (db *DB) FindUser(ctx context.Context, org id.Organization, by *Pusher, q s
 	if !ok {
 		return nil, nil
 	}
-	found, err := db.lookUp(ctx, by.looking(org, column, q.Want), value)
+	found, err := db.lookUp(ctx, by.looking(org), lookupShape{by: column, groups: q.Want.Groups}, value)
 	if err != nil || len(found) > lookupMost {
 		return nil, err
 	}
@@ -122,50 +121,50 @@ func lookupOf(q scim.Query) (by lookupBy, value string, ok bool) {
 	return 0, "", false
 }
 
-func (by *Pusher) looking(org id.Organization, column lookupBy, want scim.Want) looking {
-	return looking{org, by.Directory.ID, lookupShape{by: column, groups: want.Groups}}
-}
+func (by *Pusher) looking(org id.Organization) looking { return looking{org, by.Directory.ID} }
 
 // lookUp gives the records that have a value, in any order; one more than lookupMost says that there may be more.
-func (db *DB) lookUp(ctx context.Context, in looking, value string) ([]*lookedUp, error) {
+func (db *DB) lookUp(ctx context.Context, in looking, shape lookupShape, value string) ([]*lookedUp, error) {
 	if db.d == sqliteDialect { // there is no round trip to share
-		return db.lookUpAlone(ctx, in, value)
+		return db.lookUpAlone(ctx, in, shape, value)
 	}
-	n := &lookup{ctx: ctx, value: value, turn: make(chan bool, 1)}
+	n := &lookup{lookupShape: shape, value: value, turn: make(chan bool, 1)}
 	if db.lookups.enter(in, n) || <-n.turn {
 		db.lookups.lead(in, n, func(all []*lookup) { db.lookUpTogether(ctx, in, all) })
 	}
 	if !n.done { // whose fault it was shows alone
-		return db.lookUpAlone(ctx, in, value)
+		return db.lookUpAlone(ctx, in, shape, value)
 	}
 	return n.found, n.err
 }
 
 // lookUpAlone is one lookup in a statement of its own.
-func (db *DB) lookUpAlone(ctx context.Context, in looking, value string) (found []*lookedUp, err error) {
+func (db *DB) lookUpAlone(ctx context.Context, in looking, shape lookupShape, value string) (found []*lookedUp, err error) {
 	err = db.Read(ctx, in.organization, func(tx *Tx) (err error) {
-		found, err = tx.lookUp(ctx, in, value)
+		found, err = tx.lookUp(ctx, in.directory, shape, value)
 		return err
 	})
 	return found, err
 }
 
 // lookUp is the same within a transaction; of a reading one it is the last statement.
-func (tx *Tx) lookUp(ctx context.Context, in looking, value string) ([]*lookedUp, error) {
-	text := lookupTexts()[lookupStatement{tx.d, false, in.lookupShape}]
-	return collect[*lookedUp](tx.lastQuery(ctx, text, in.organization, in.directory, value))(func(s scanner) (*lookedUp, error) { return in.scan(s) })
+func (tx *Tx) lookUp(ctx context.Context, dir id.Directory, shape lookupShape, value string) ([]*lookedUp, error) {
+	return collect[*lookedUp](tx.lastQuery(ctx, lookupTexts()[tx.d][shape], tx.Organization, dir, value))(func(s scanner) (*lookedUp, error) {
+		return scanLookedUp(s)
+	})
 }
 
 // lookUpTogether is a batch of them in one; ctx is its leader's.
 func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	if len(all) == 1 {
-		all[0].found, all[0].err = db.lookUpAlone(ctx, in, all[0].value)
-		all[0].done = true
+		n := all[0]
+		n.found, n.err = db.lookUpAlone(ctx, in, n.lookupShape, n.value)
+		n.done = true
 		return
 	}
-	values := make([]string, len(all))
+	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
 	for i, n := range all {
-		values[i] = n.value
+		values[i], by[i], groups[i], change[i] = n.value, int64(n.by), n.groups, n.change
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -173,14 +172,14 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	found := make([][]*lookedUp, len(all))
 	err := db.Read(ctx, in.organization, func(tx *Tx) error {
 		clear(found) // it may run a second time
-		rows, err := tx.lastQuery(ctx, lookupTexts()[lookupStatement{tx.d, true, in.lookupShape}], in.organization, in.directory, values)
+		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var nth int64
-			r, err := in.scan(rows, &nth)
+			r, err := scanLookedUp(rows, &nth)
 			if err != nil {
 				return err
 			}
@@ -202,21 +201,42 @@ func inOrder(found []*lookedUp) []*lookedUp {
 	return slices.CompactFunc(found, func(a, b *lookedUp) bool { return a.ID == b.ID })
 }
 
-// lookupStatement is which text a lookup takes.
-type lookupStatement struct {
-	d        dialect
-	together bool
-	lookupShape
-}
+// What a lookup reads of a record. The last two cost something, and are read where they are asked for.
+const (
+	lookupColumns  = `r.user_id, r.version, r.created, r.modified, r.document, r.undone, r.unsaid`
+	lookupVerified = `coalesce((
+				select u.email is null or u.email_verified
+				from users u
+				where u.organization = $1
+					and u.id = r.user_id), false)`
+)
 
-var lookupTexts = sync.OnceValue(func() map[lookupStatement]string {
-	texts := map[lookupStatement]string{}
-	for _, by := range []lookupBy{byID, byUserName, byExternalID, byEmail} {
-		for _, groups := range []bool{false, true} {
-			for _, change := range []bool{false, true} {
-				shape := lookupShape{by, groups, change}
-				for _, s := range []lookupStatement{{sqliteDialect, false, shape}, {postgresDialect, false, shape}, {postgresDialect, true, shape}} {
-					texts[s] = s.text()
+// lookupHolders are the rows of an address, by a value's expression.
+const lookupHolders = `
+			select e.user_id
+			from record_emails e
+			where e.organization = $1
+				and e.directory = $2
+				and e.value_key = `
+
+// lookupTexts are the statements of one lookup. They are put together once: some are two kilobytes long.
+var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
+	texts := map[dialect]map[lookupShape]string{}
+	for _, d := range []dialect{sqliteDialect, postgresDialect} {
+		texts[d] = map[lookupShape]string{}
+		for by, condition := range map[lookupBy]string{
+			byID: "r.user_id = $3", byUserName: "r.user_name_key = $3", byExternalID: "r.external_id = $3",
+			byEmail: d.amongFew("r.user_id", lookupHolders+"$3"),
+		} {
+			for _, groups := range []string{"null", d.groupsOf("r.user_id", "$2")} {
+				for _, verified := range []string{sqlFalse, lookupVerified} {
+					texts[d][lookupShape{by, groups != "null", verified != sqlFalse}] = fmt.Sprintf(`
+		select %s, %s, %s
+		from directory_records r
+		where r.organization = $1
+			and r.directory = $2
+			and %s
+		limit %d`, lookupColumns, verified, groups, condition, lookupMost+1)
 				}
 			}
 		}
@@ -224,79 +244,50 @@ var lookupTexts = sync.OnceValue(func() map[lookupStatement]string {
 	return texts
 })
 
-// text is the statement. Of a batch each value is looked up for itself, behind a limit: whatever the planner knows of the tables,
-// it cannot make a join of it that reads all records.
-func (s lookupStatement) text() string {
-	columns := `r.user_id, r.version, r.created, r.modified, r.document`
-	if s.change {
-		columns += `, r.undone, r.unsaid, exists (
-				select 1
-				from users u
-				where u.organization = $1
-					and u.id = r.user_id
-					and (u.email is null or u.email_verified = true))`
+// lookupsText is the statement of a batch on PostgreSQL: values, by what each is looked up, and what is read. Each is looked up
+// for itself, behind a limit, and what else is asked is a scalar subquery: whatever the planner believes of the tables, it cannot
+// make a join or a hash of it that reads all records.
+var lookupsText = sync.OnceValue(func() string {
+	record := func(condition string, by lookupBy) string {
+		return fmt.Sprintf(`(
+				select r.*
+				from directory_records r
+				where r.organization = $1
+					and r.directory = $2
+					and r.%s
+					and s.by = %d
+				limit %d)`, condition, by, lookupMost+1)
 	}
-	if s.groups {
-		columns += ", " + s.d.groupsOf("r.user_id", "$2")
-	}
-	value := "$3"
-	if s.together {
-		value = "s.value"
-	}
-	limit := fmt.Sprintf("\n\t\tlimit %d", lookupMost+1)
-	holders := `
-			select e.user_id
-			from record_emails e
-			where e.organization = $1
-				and e.directory = $2
-				and e.value_key = ` + value
-	var condition string
-	switch {
-	case s.by == byEmail && s.together:
-		condition = "r.user_id = e.user_id"
-	case s.by == byEmail:
-		condition = s.d.amongFew("r.user_id", holders)
-	default:
-		condition = map[lookupBy]string{byID: "r.user_id", byUserName: "r.user_name_key", byExternalID: "r.external_id"}[s.by] + " = " + value
-	}
-	records := `directory_records r
-		where r.organization = $1
-			and r.directory = $2
-			and ` + condition + limit
-	if !s.together {
-		return `
-		select ` + columns + `
-		from ` + records
-	}
-	from := "unnest(cast($3 as text[])) with ordinality as s (value, nth)"
-	if s.by == byEmail {
-		from += "\n\t\tcross join lateral (" + holders + limit + ") e"
-	}
-	return `
-		select ` + columns + `, s.nth
-		from ` + from + `
+	return fmt.Sprintf(`
+		select %s, s.change and %s, case when s.groups then %s end, s.nth
+		from unnest(cast($3 as text[]), cast($4 as bigint[]), cast($5 as boolean[]), cast($6 as boolean[])) with ordinality
+			as s (value, by, groups, change, nth)
 		cross join lateral (
+			%s
+			union all
+			%s
+			union all
+			%s
+			union all
 			select r.*
-			from ` + records + `) r`
-}
+			from (%s and s.by = %d
+				limit %d) e
+			cross join lateral %s r) r`, lookupColumns, lookupVerified, postgresDialect.groupsOf("r.user_id", "$2"),
+		record("user_id = s.value", byID), record("user_name_key = s.value", byUserName), record("external_id = s.value", byExternalID),
+		lookupHolders+"s.value", byEmail, lookupMost+1, record("user_id = e.user_id", byEmail))
+})
 
-// scan reads a row of the statement; more is what stands behind it.
-func (in looking) scan(s scanner, more ...any) (*lookedUp, error) {
+// scanLookedUp reads a row of one of them; more is what stands behind it.
+func scanLookedUp(s scanner, more ...any) (*lookedUp, error) {
 	r := &lookedUp{}
 	var doc, groups json.RawMessage
-	dest := make([]any, 0, 10)
-	dest = append(dest, &r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc))
-	if in.change {
-		dest = append(dest, at(&r.undone), at(&r.unsaid), &r.verified)
-	}
-	if in.groups {
-		dest = append(dest, rawJSON(&groups))
-	}
-	if err := s.Scan(append(dest, more...)...); err != nil {
+	err := s.Scan(append([]any{
+		&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), at(&r.undone), at(&r.unsaid), &r.verified, rawJSON(&groups),
+	}, more...)...)
+	if err != nil {
 		return nil, err
 	}
 	r.Document = doc
-	var err error
 	r.Groups, err = readReferences(groups)
 	return r, err
 }

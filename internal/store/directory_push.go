@@ -92,12 +92,14 @@ func (d dialect) groupsOf(member, dir string) string {
 					and g.directory = `+dir) + `
 				group by g.id, g.display_name
 				order by g.id) s)`
-	// Whoever is in no group is found out by one look; to set up all of that is a third of a record's reading.
-	return `case when exists (
-				select 1
+	// Whoever is in no group is found out by one look; to set up all of that is a third of a record's reading. Of an "exists"
+	// PostgreSQL would make a hash of all memberships, where it believes that many are asked about.
+	return `case when (
+				select m.member_id
 				from group_members m
 				where m.organization = $1
-					and m.member_id = ` + member + `) then ` + groups + ` end`
+					and m.member_id = ` + member + `
+				limit 1) is not null then ` + groups + ` end`
 }
 
 // membersOf is a scalar subquery of a group's members as this directory knows them.

@@ -49,9 +49,7 @@ func (by *Pusher) documentOnly(before, after scim.Attributes) bool {
 // ChangeQuietly is ModifyUser for a change of nothing, or of the document alone. It gives no resource and no error where
 // ModifyUser has to decide; then nothing was written.
 func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (*scim.Resource, []audit.Event, error) {
-	in := by.looking(org, byID, want)
-	in.change = true
-	found, err := db.lookUp(ctx, in, user)
+	found, err := db.lookUp(ctx, by.looking(org), lookupShape{by: byID, groups: want.Groups, change: true}, user)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read record %s: %w", user, err)
 	}

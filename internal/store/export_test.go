@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -46,13 +48,10 @@ func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, erro
 	return tx.rolesOfGroup(ctx, group)
 }
 
-// LookupTexts gives the statements of a dialect's lookups, and whether each is of many values at once.
-func (w *work) LookupTexts() map[string]bool {
-	out := map[string]bool{}
-	for s, text := range lookupTexts() {
-		if s.d == w.d {
-			out[text] = s.together
-		}
+// LookupTexts gives the statements of a dialect's lookups: of one, and of a batch where it has one.
+func (w *work) LookupTexts() (one []string, batch string) {
+	if w.d == postgresDialect {
+		batch = lookupsText()
 	}
-	return out
+	return slices.Collect(maps.Values(lookupTexts()[w.d])), batch
 }
