@@ -50,7 +50,9 @@ func (tx *Tx) LogRequests(_ context.Context, list []directory.Request) {
 	tx.logRows(list)
 }
 
-// logTogether is LogRequests in one statement, where each would cost PostgreSQL more than its row.
+// logTogether is LogRequests in one statement, where each would cost PostgreSQL more than its row. The arrays stand in the select's list
+// and not in its from: there PostgreSQL first copies each of them into a store of its own, and then all into another. The directories are
+// an array as well, or it would join them and may take all of that apart again for each.
 func (tx *Tx) logTogether(list []directory.Request) {
 	const columns = 21
 	var text [columns][]string
@@ -88,17 +90,23 @@ func (tx *Tx) logTogether(list []directory.Request) {
 			nullif(s.token_id, ''), s.token_state, s.ip, s.request, cast(nullif(s.repairs, '') as json),
 			cast(nullif(s.effects, '') as json), nullif(s.replay_of, ''), s.whole, nullif(s.request_body, ''),
 			nullif(s.response_body, '')
-		from unnest(cast($2 as bigint[]), cast($3 as bigint[]), cast($4 as bigint[]), cast($5 as boolean[]), cast($6 as text[]),
-			cast($7 as text[]), cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]),
-			cast($13 as text[]), cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as text[]), cast($18 as text[]),
-			cast($19 as text[]), cast($20 as text[]), cast($21 as text[]), cast($22 as text[]), cast($23 as text[]), cast($24 as text[]),
-			cast($25 as text[]), cast($26 as text[])) as s (at, status, took, whole, directory, id, method, path, query, scim_type,
-			detail, operation, resource_kind, resource_id, resource_name, search, token_id, token_state, ip, request, repairs,
-			effects, replay_of, request_body, response_body)
-		where s.directory in (
+		from (
+			select unnest(cast($2 as bigint[])) as at, unnest(cast($3 as bigint[])) as status, unnest(cast($4 as bigint[])) as took,
+				unnest(cast($5 as boolean[])) as whole, unnest(cast($6 as text[])) as directory,
+				unnest(cast($7 as text[])) as id, unnest(cast($8 as text[])) as method, unnest(cast($9 as text[])) as path,
+				unnest(cast($10 as text[])) as query, unnest(cast($11 as text[])) as scim_type,
+				unnest(cast($12 as text[])) as detail, unnest(cast($13 as text[])) as operation,
+				unnest(cast($14 as text[])) as resource_kind, unnest(cast($15 as text[])) as resource_id,
+				unnest(cast($16 as text[])) as resource_name, unnest(cast($17 as text[])) as search,
+				unnest(cast($18 as text[])) as token_id, unnest(cast($19 as text[])) as token_state,
+				unnest(cast($20 as text[])) as ip, unnest(cast($21 as text[])) as request,
+				unnest(cast($22 as text[])) as repairs, unnest(cast($23 as text[])) as effects,
+				unnest(cast($24 as text[])) as replay_of, unnest(cast($25 as text[])) as request_body,
+				unnest(cast($26 as text[])) as response_body) s
+		where s.directory = any (array(
 			select d.id
 			from directories d
-			where d.organization = $1)`, args...)
+			where d.organization = $1))`, args...)
 }
 
 // logColumns are those of a row that logRows writes, in its order.
