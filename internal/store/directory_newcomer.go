@@ -43,41 +43,12 @@ func (n *newcomer) waits() chan bool { return n.turn }
 // newcomers are the pushes of newcomers that wait, and those that are on their way.
 type newcomers = queue[pushing, *newcomer]
 
-// Coming is a push whose request has begun. The zero value and nil are of no consequence.
-type Coming struct {
-	who  pushing
-	w    *newcomers
-	here bool // guarded by w.mu
-}
+// Coming is a push of a user whose request has begun. The zero value and nil are of no consequence.
+type Coming = coming[pushing, *newcomer]
 
 // Expect says that somebody may be about to be pushed. Whoever says so calls Over when the request has ended.
 func (db *DB) Expect(org id.Organization, by *Pusher) *Coming {
-	c := &Coming{who: pushingOf(org, by), w: &db.newcomers}
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	c.w.line(c.who).coming++
-	return c
-}
-
-// Over says that the request has ended, whether it came to a push or not.
-func (c *Coming) Over() {
-	if c == nil || c.w == nil {
-		return
-	}
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	c.arrive(c.w.line(c.who))
-	c.w.tidy(c.who)
-}
-
-// arrive counts a push as no longer coming, once. It is called with the lock held.
-func (c *Coming) arrive(l *line[*newcomer]) {
-	if c == nil || c.w == nil || c.here {
-		return
-	}
-	c.here = true
-	l.coming--
-	l.look()
+	return db.newcomers.expect(pushingOf(org, by))
 }
 
 // CreateNewcomer stores a pushed user whom nobody here knows, as Push.CreateUser would, and gives the events it recorded.
@@ -105,16 +76,6 @@ func (db *DB) CreateNewcomer(ctx context.Context, org id.Organization, by Pusher
 		ID: n.event, At: micros(n.created), Actor: n.actor, Action: "user.created", TargetKind: "user", TargetID: string(n.user),
 		TargetName: n.shown, User: n.user, Outcome: audit.Done, After: n.document,
 	}}, nil
-}
-
-// enter is queue.enter for a newcomer whose coming was announced.
-func (c *Coming) enter(w *newcomers, who pushing, n *newcomer) (leads bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l := w.line(who)
-	leads = w.queued(l, n)
-	c.arrive(l)
-	return leads
 }
 
 // storeNewcomers stores a batch; ctx is its leader's.

@@ -37,12 +37,12 @@ type queue[K comparable, T batched] struct {
 type line[T batched] struct {
 	waiting  []T
 	led      bool
-	coming   int           // pushes whose request has begun
+	coming   int           // whose request has begun
 	together int           // how many were on their way at once when the last batch was through
 	ready    chan struct{} // closed for the leader who waits for them
 }
 
-// A leader waits for pushes whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
+// A leader waits for those whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
 // sends the next as soon as one is answered. They are here within a fraction of a millisecond, and each shares what the
 // statement costs. Beyond enough of them, or after patience, it goes without the others; who pushes one after the other never
 // waits.
@@ -99,6 +99,52 @@ func (w *queue[K, T]) queued(l *line[T], n T) (leads bool) {
 	l.look()
 	leads, l.led = !l.led, true
 	return leads
+}
+
+// coming is one whose request has begun: a leader waits for it. Nil is of no consequence.
+type coming[K comparable, T batched] struct {
+	w    *queue[K, T]
+	key  K
+	here bool // guarded by w.mu
+}
+
+// expect says that one may be about to come. Whoever says so calls Over when the request has ended.
+func (w *queue[K, T]) expect(key K) *coming[K, T] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.line(key).coming++
+	return &coming[K, T]{w: w, key: key}
+}
+
+// Over says that the request has ended, whether anything came of it or not.
+func (c *coming[K, T]) Over() {
+	if c == nil || c.w == nil {
+		return
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.arrive(c.w.line(c.key))
+	c.w.tidy(c.key)
+}
+
+// enter is queue.enter for one whose coming was announced.
+func (c *coming[K, T]) enter(w *queue[K, T], key K, n T) (leads bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.line(key)
+	leads = w.queued(l, n)
+	c.arrive(l)
+	return leads
+}
+
+// arrive counts it as no longer coming, once. It is called with the lock held.
+func (c *coming[K, T]) arrive(l *line[T]) {
+	if c == nil || c.w == nil || c.here {
+		return
+	}
+	c.here = true
+	l.coming--
+	l.look()
 }
 
 // take gives the next batch, for which it waits a moment where more are coming.

@@ -49,6 +49,13 @@ func (by *Pusher) documentOnly(before, after scim.Attributes) bool {
 // ChangeQuietly is ModifyUser for a change of nothing, or of the document alone. It gives no resource and no error where
 // ModifyUser has to decide; then nothing was written.
 func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (*scim.Resource, []audit.Event, error) {
+	// The others who change something now are looking up what they change, or will in a moment: one statement can serve all.
+	who := pushingOf(org, &by)
+	var coming *coming[pushing, *rewrite]
+	if db.d == postgresDialect {
+		coming = db.rewrites.expect(who)
+		defer coming.Over()
+	}
 	found, err := db.lookUp(ctx, by.looking(org), lookupShape{by: byID, groups: want.Groups, change: true}, user)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read record %s: %w", user, err)
@@ -83,8 +90,7 @@ func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher,
 		event: id.New[id.Event](), actor: by.Actor, turn: make(chan bool, 1),
 	}
 	n.before, n.after = changes(current, a)
-	who := pushingOf(org, &by)
-	if db.rewrites.enter(who, n) || <-n.turn {
+	if coming.enter(&db.rewrites, who, n) || <-n.turn {
 		db.rewrites.lead(who, n, func(all []*rewrite) { db.writeDocuments(ctx, who, all) })
 	}
 	if n.err != nil || n.written.IsZero() {
