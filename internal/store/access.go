@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -16,9 +17,11 @@ import (
 // asking costs one round trip and is never answered from an older catalogue or tree than the rest.
 //
 // The walk up the groups remembers edges, not groups: a loop of groups ends because a set of pairs does, and the edges are
-// the path that a reason shows. The cross joins keep SQLite to the order in which they are written: without statistics it
-// would read all memberships of the organization for each step.
-const factsQuery = `
+// the path that a reason shows. Each step looks up its memberships in an index, and so do the few groups what they give,
+// whatever the planners believe of the tables: or all memberships of the organization would be read at each sign-in.
+func factsQuery(d dialect) string {
+	few := d.amongFew("group_id", "select id from mine")
+	return `
 	with recursive mine (id, member) as (
 		select m.group_id, m.member_id
 		from group_members m
@@ -27,9 +30,8 @@ const factsQuery = `
 		union
 		select m.group_id, m.member_id
 		from mine
-		cross join group_members m
-		where m.organization = $1
-			and m.member_id = mine.id
+		` + d.each("group_members m", "m.group_id, m.member_id", `m.organization = $1
+			and m.member_id = mine.id`) + `
 	)
 	select 'configuration' as kind, '' as id, '' as a, '' as b, '' as c, '' as d, '' as e, '' as f,
 		version as x, 0 as y, 0 as z
@@ -48,9 +50,8 @@ const factsQuery = `
 	union all
 	select 'group', g.id, g.display_name, mine.member, '', '', '', '', 0, 0, 0
 	from mine
-	cross join groups g
-	where g.organization = $1
-		and g.id = mine.id
+	` + d.each("groups g", "g.id, g.display_name", `g.organization = $1
+		and g.id = mine.id`) + `
 	union all
 	select 'grant', id, user_id, '', role, resource, source, granted_by_name,
 		created, coalesce(starts, 0), coalesce(expires, 0)
@@ -62,12 +63,12 @@ const factsQuery = `
 		created, coalesce(starts, 0), coalesce(expires, 0)
 	from grants
 	where organization = $1
-		and group_id in (select id from mine)
+		and ` + few + `
 	union all
 	select 'mapping', id, '', group_id, role, resource, '', '', 0, 0, 0
 	from group_roles
 	where organization = $1
-		and group_id in (select id from mine)
+		and ` + few + `
 	union all
 	select 'restriction', id, user_id, '', '', resource, cast(actions as text), reason, 0, 0, 0
 	from restrictions
@@ -77,7 +78,12 @@ const factsQuery = `
 	select 'restriction', id, '', group_id, '', resource, cast(actions as text), reason, 0, 0, 0
 	from restrictions
 	where organization = $1
-		and group_id in (select id from mine)`
+		and ` + few
+}
+
+var factsQueries = sync.OnceValue(func() map[dialect]string {
+	return map[dialect]string{sqliteDialect: factsQuery(sqliteDialect), postgresDialect: factsQuery(postgresDialect)}
+})
 
 // AccessFacts loads what access.Decide looks at for one user, in one statement; for a provider's user, in two. A fault of kind NotFound
 // where neither the organization nor a provider of it has such a user.
@@ -86,7 +92,7 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 	var ofOrganization edition
 	f := &access.Facts{}
 	groups := map[id.Group]int{}
-	_, err := collect[struct{}](tx.query(ctx, factsQuery, tx.Organization, user))(func(s scanner) (none struct{}, err error) {
+	_, err := collect[struct{}](tx.query(ctx, factsQueries()[tx.d], tx.Organization, user))(func(s scanner) (none struct{}, err error) {
 		var kind, rowID, a, b, c, d, e, g string
 		var x, y, z int64
 		if err := s.Scan(&kind, &rowID, &a, &b, &c, &d, &e, &g, &x, &y, &z); err != nil {

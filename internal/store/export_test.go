@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -48,10 +46,14 @@ func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, erro
 	return tx.rolesOfGroup(ctx, group)
 }
 
-// LookupTexts gives the statements of a dialect's lookups: of one, and of a batch where it has one.
-func (w *work) LookupTexts() (one []string, batch string) {
-	if w.d == postgresDialect {
-		batch = lookupsText()
+// IndexedTexts gives the statements that must never read more than what they look for, each with arguments.
+func (w *work) IndexedTexts() map[string][]any {
+	out := map[string][]any{factsQueries()[w.d]: {"northwind", "x"}}
+	for _, text := range lookupTexts()[w.d] {
+		out[text] = []any{"northwind", "entra", "x"}
 	}
-	return slices.Collect(maps.Values(lookupTexts()[w.d])), batch
+	if w.d == postgresDialect {
+		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []bool{true, false}}
+	}
+	return out
 }

@@ -135,9 +135,8 @@ func (p *Push) lockGroup(ctx context.Context, group string, check Check) (res *s
 				union
 				select m.group_id
 				from outer_groups
-				cross join group_members m
-				where m.organization = $1
-					and m.member_id = outer_groups.id
+				`+p.tx.d.each("group_members m", "m.group_id", `m.organization = $1
+					and m.member_id = outer_groups.id`)+`
 			)
 			select 1
 			from outer_groups
