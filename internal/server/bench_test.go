@@ -104,7 +104,7 @@ func reading(b *testing.B, address string, path func(i int) string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // nothing is written any more
+	defer c.Close()
 	in := bufio.NewReaderSize(c, 64<<10)
 	requests := make([][]byte, 100)
 	for i := range requests {
