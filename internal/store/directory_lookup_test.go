@@ -204,7 +204,7 @@ func TestLookups_GoByAnIndex(t *testing.T) {
 	t.Parallel()
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		db, _, _ := lookedUp(t, kind)
-		explain := map[storetest.Kind]string{storetest.SQLite: "explain query plan ", storetest.Postgres: "explain "}[kind]
+		explain := map[storetest.Kind]string{storetest.SQLite: "explain query plan ", storetest.Postgres: "explain (verbose) "}[kind]
 		err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
 			for text, args := range tx.IndexedTexts() {
 				var plan strings.Builder
