@@ -219,7 +219,8 @@ const lookupHolders = `
 				and e.directory = $2
 				and e.value_key = `
 
-// lookupTexts are the statements of one lookup. They are put together once: some are two kilobytes long.
+// lookupTexts are the statements of one lookup. They are put together once: some are two kilobytes long. What SQLite is not told
+// the name of a column of, it calls by all of its text, which the driver copies for each query.
 var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 	texts := map[dialect]map[lookupShape]string{}
 	for _, d := range []dialect{sqliteDialect, postgresDialect} {
@@ -231,7 +232,7 @@ var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 			for _, groups := range []string{"null", d.groupsOf("r.user_id", "$2")} {
 				for _, verified := range []string{sqlFalse, lookupVerified} {
 					texts[d][lookupShape{by, groups != "null", verified != sqlFalse}] = fmt.Sprintf(`
-		select %s, %s, %s
+		select %s, %s as verified, %s as groups
 		from directory_records r
 		where r.organization = $1
 			and r.directory = $2
