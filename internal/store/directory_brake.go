@@ -344,9 +344,10 @@ func (tx *Tx) Held(ctx context.Context, dir id.Directory, since time.Time, limit
 			and r.directory = $2
 			and r.status = 503
 			and r.status >= 400
+			and r.id >= $5
 			and r.at >= $3
 		order by r.id desc
-		limit cast($4 as bigint)`, tx.Organization, dir, micros(since), limit))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
+		limit cast($4 as bigint)`, tx.Organization, dir, micros(since), limit, id.From[id.Request](since)))(func(s scanner) (directory.Request, error) { return scanRequest(s) })
 	if err != nil {
 		return nil, fmt.Errorf("list what %s was refused: %w", dir, err)
 	}

@@ -163,8 +163,9 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 		return
 	}
 	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
+	nth := make([]int64, len(all))
 	for i, n := range all {
-		values[i], by[i], groups[i], change[i] = n.value, int64(n.by), n.groups, n.change
+		values[i], by[i], groups[i], change[i], nth[i] = n.value, int64(n.by), n.groups, n.change, int64(i)
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -172,18 +173,18 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	found := make([][]*lookedUp, len(all))
 	err := db.Read(ctx, in.organization, func(tx *Tx) error {
 		clear(found) // it may run a second time
-		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change)
+		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change, nth)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var nth int64
-			r, err := scanLookedUp(rows, &nth)
+			var at int64
+			r, err := scanLookedUp(rows, &at)
 			if err != nil {
 				return err
 			}
-			found[nth-1] = append(found[nth-1], r)
+			found[at] = append(found[at], r)
 		}
 		return rows.Err()
 	})
@@ -261,8 +262,9 @@ var lookupsText = sync.OnceValue(func() string {
 	}
 	return fmt.Sprintf(`
 		select %s, s.change and %s, case when s.groups then %s end, s.nth
-		from unnest(cast($3 as text[]), cast($4 as bigint[]), cast($5 as boolean[]), cast($6 as boolean[])) with ordinality
-			as s (value, by, groups, change, nth)
+		from (
+			select unnest(cast($3 as text[])) as value, unnest(cast($4 as bigint[])) as by, unnest(cast($5 as boolean[])) as groups,
+				unnest(cast($6 as boolean[])) as change, unnest(cast($7 as bigint[])) as nth) s
 		cross join lateral (
 			%s
 			union all

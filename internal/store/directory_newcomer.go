@@ -156,16 +156,23 @@ const newcomerUnmet = `(
 					and m.directory = $2
 					and m.user_id = s.manager) is not null)`
 
-// newcomerStatement stores a batch on PostgreSQL.
+// newcomerStatement stores a batch on PostgreSQL. Its arrays stand in a select's list: in its from each would be copied into a store
+// of its own first, and then all into another.
 const newcomerStatement = `
 	with fresh as materialized (
 		select s.*
-		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]),
-			cast($13 as text[]), cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as text[]), cast($18 as text[]),
-			cast($19 as text[]), cast($20 as boolean[]), cast($21 as text[]), cast($22 as text[]), cast($23 as text[]), cast($24 as text[]),
-			cast($25 as text[]), cast($26 as text[]), cast($27 as text[])) as s (user_id, event, user_name, user_name_key, email,
-			email_key, domain, shown, given_name, family_name, external_id, display_name_key, active, manager, document, folded,
-			key_sent, key_folded, ip, request)
+		from (
+			select
+				unnest(cast($8 as text[])) as user_id, unnest(cast($9 as text[])) as event,
+				unnest(cast($10 as text[])) as user_name, unnest(cast($11 as text[])) as user_name_key,
+				unnest(cast($12 as text[])) as email, unnest(cast($13 as text[])) as email_key,
+				unnest(cast($14 as text[])) as domain, unnest(cast($15 as text[])) as shown,
+				unnest(cast($16 as text[])) as given_name, unnest(cast($17 as text[])) as family_name,
+				unnest(cast($18 as text[])) as external_id, unnest(cast($19 as text[])) as display_name_key,
+				unnest(cast($20 as boolean[])) as active, unnest(cast($21 as text[])) as manager,
+				unnest(cast($22 as text[])) as document, unnest(cast($23 as text[])) as folded,
+				unnest(cast($24 as text[])) as key_sent, unnest(cast($25 as text[])) as key_folded,
+				unnest(cast($26 as text[])) as ip, unnest(cast($27 as text[])) as request) s
 		where ` + newcomerUnmet + `
 	), u as (
 		insert into users (organization, id, status, seated, user_name, user_name_key, email, email_key, email_verified,
@@ -187,8 +194,11 @@ const newcomerStatement = `
 	), e as (
 		insert into record_emails (organization, directory, user_id, position, type_key, value_key, is_primary)
 		select $1, $2, m.user_id, m.position, nullif(m.type_key, ''), nullif(m.value_key, ''), m.is_primary
-		from unnest(cast($28 as text[]), cast($29 as bigint[]), cast($30 as text[]), cast($31 as text[]), cast($32 as boolean[]))
-			as m (user_id, position, type_key, value_key, is_primary)
+		from (
+			select
+				unnest(cast($28 as text[])) as user_id, unnest(cast($29 as bigint[])) as position,
+				unnest(cast($30 as text[])) as type_key, unnest(cast($31 as text[])) as value_key,
+				unnest(cast($32 as boolean[])) as is_primary) m
 		where m.user_id in (select user_id from fresh)
 	), a as (
 		insert into audit (organization, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name,

@@ -150,10 +150,11 @@ func (db *DB) writeDocuments(ctx context.Context, who pushing, all []*rewrite) {
 // documentStatement writes documents with their events, each where its record is as it was read.
 const documentStatement = `
 	with s as (
-		select s.*
-		from unnest(cast($8 as text[]), cast($9 as text[]), cast($10 as text[]), cast($11 as text[]), cast($12 as text[]), cast($13 as text[]),
-			cast($14 as text[]), cast($15 as text[]), cast($16 as text[]), cast($17 as bigint[])) as s (user_id, document, folded, event,
-			shown, before, after, ip, request, version)
+		select
+			unnest(cast($8 as text[])) as user_id, unnest(cast($9 as text[])) as document,
+			unnest(cast($10 as text[])) as folded, unnest(cast($11 as text[])) as event, unnest(cast($12 as text[])) as shown,
+			unnest(cast($13 as text[])) as before, unnest(cast($14 as text[])) as after, unnest(cast($15 as text[])) as ip,
+			unnest(cast($16 as text[])) as request, unnest(cast($17 as bigint[])) as version
 	), r as (
 		update directory_records r
 		set document = cast(s.document as json), folded = cast(s.folded as json), version = r.version + 1, modified = $3

@@ -55,7 +55,7 @@ func (w *work) IndexedTexts() map[string][]any {
 	if w.d == postgresDialect {
 		// Of many: what a page of a list asks of each row.
 		out["select "+w.d.groupsOf("r.user_id", "$2")+" from (select cast(n as text) collate \"C\" as user_id from generate_series(1, 100000) n) r"] = []any{"northwind", "entra"}
-		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []bool{true, false}}
+		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []bool{true, false}, []int64{0, 1}}
 	}
 	return out
 }
