@@ -9,7 +9,7 @@ import (
 )
 
 // Pushes of one directory that arrive together may share a statement, and so may its lookups. Whoever comes first leads: it takes
-// what waits as a batch, has it done, and hands the lead to the first of those who came meanwhile.
+// what waits as a batch and has it done, while the first of those who came meanwhile leads the next one.
 
 // pushing is who pushes: what they push may share a statement.
 type pushing struct {
@@ -29,23 +29,30 @@ type batched interface {
 
 // queue holds what of one kind waits for a batch. Those of one key may share one.
 type queue[K comparable, T batched] struct {
+	// flights is how many batches of one key may be under way at once; 1 where it is 0.
+	flights int
+
 	mu    sync.Mutex
 	lines map[K]*line[T] // guarded by mu, with all that is in it
 }
 
 // line is where those of one key wait.
 type line[T batched] struct {
-	waiting  []T
-	led      bool
-	coming   int           // whose request has begun
-	together int           // how many were on their way at once when the last batch was through
-	ready    chan struct{} // closed for the leader who waits for them
+	flights   int
+	waiting   []T
+	gathering bool          // the first of them leads
+	flying    int           // batches under way
+	aboard    int           // who is in them
+	coming    int           // whose request has begun
+	together  int           // how many were about when the last batch was through
+	ready     chan struct{} // closed for the leader who waits for others
 }
 
-// A leader waits for those whose requests have begun, and for as many as were there a moment ago: who pushes eight at a time
-// sends the next as soon as one is answered. They are here within a fraction of a millisecond, and each shares what the
-// statement costs. Beyond enough of them, or after patience, it goes without the others; who pushes one after the other never
-// waits.
+// A leader waits for its share of those who are about: who wait, who are in a batch under way and send the next as soon as they are
+// answered, whose requests have begun, and as many as there were a moment ago. They are here within a fraction of a millisecond, and
+// each shares what the statement costs. All in one batch share the most. But while the database works at that, the node has nothing
+// to do, and then the other way round; where much is done on both sides, two batches that are under way at once serve more. Beyond
+// enough of them, or after patience, the leader goes without the others; who pushes one after the other never waits.
 const (
 	enoughTogether = 16
 	queuePatience  = time.Millisecond
@@ -53,7 +60,9 @@ const (
 
 // complete reports that there is nobody left to wait for.
 func (l *line[T]) complete() bool {
-	return len(l.waiting) >= enoughTogether || l.coming == 0 && len(l.waiting) >= l.together
+	about := max(len(l.waiting)+l.aboard+l.coming, l.together)
+	share := (about + l.flights - 1) / l.flights
+	return len(l.waiting) >= min(share, enoughTogether)
 }
 
 // look wakes the leader who waits, where there is nobody left to wait for.
@@ -64,13 +73,22 @@ func (l *line[T]) look() {
 	}
 }
 
+// next tells whether another batch may be gathered, and takes the lead of it.
+func (l *line[T]) next() bool {
+	if l.gathering || l.flying >= l.flights || len(l.waiting) == 0 {
+		return false
+	}
+	l.gathering = true
+	return true
+}
+
 func (w *queue[K, T]) line(key K) *line[T] {
 	l := w.lines[key]
 	if l == nil {
 		if w.lines == nil {
 			w.lines = map[K]*line[T]{}
 		}
-		l = &line[T]{}
+		l = &line[T]{flights: max(1, w.flights)}
 		w.lines[key] = l
 	}
 	return l
@@ -78,7 +96,7 @@ func (w *queue[K, T]) line(key K) *line[T] {
 
 // tidy forgets a line in which nobody is, and of which there is nothing to remember.
 func (w *queue[K, T]) tidy(key K) {
-	if l := w.lines[key]; l != nil && !l.led && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
+	if l := w.lines[key]; l != nil && !l.gathering && l.flying == 0 && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
 		delete(w.lines, key)
 	}
 }
@@ -97,8 +115,7 @@ func (w *queue[K, T]) enter(key K, n T) (leads bool) {
 func (w *queue[K, T]) queued(l *line[T], n T) (leads bool) {
 	l.waiting = append(l.waiting, n)
 	l.look()
-	leads, l.led = !l.led, true
-	return leads
+	return l.next()
 }
 
 // coming is one whose request has begun: a leader waits for it. Nil is of no consequence.
@@ -167,20 +184,29 @@ func (w *queue[K, T]) take(key K) []T {
 	}
 	batch := l.waiting[:min(len(l.waiting), maxBatch)]
 	l.waiting = l.waiting[len(batch):]
+	l.gathering = false
+	l.flying++
+	l.aboard += len(batch)
+	l.handOver()
 	return batch
 }
 
-// leave makes the first who waits the next to lead.
+// handOver has the first who waits lead the next batch, where there may be one.
+func (l *line[T]) handOver() {
+	if l.next() {
+		l.waiting[0].waits() <- true
+	}
+}
+
+// leave notes that a batch is through.
 func (w *queue[K, T]) leave(key K, batch int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(key)
-	l.together = batch + len(l.waiting) + l.coming
-	if len(l.waiting) > 0 {
-		l.waiting[0].waits() <- true
-		return
-	}
-	l.led = false
+	l.together = l.aboard + len(l.waiting) + l.coming
+	l.flying--
+	l.aboard -= batch
+	l.handOver()
 	w.tidy(key)
 }
 
