@@ -58,12 +58,14 @@ const (
 	queuePatience  = time.Millisecond
 )
 
-// complete reports that there is nobody left to wait for.
-func (l *line[T]) complete() bool {
+// share is how many of those who are about the next batch is of.
+func (l *line[T]) share() int {
 	about := max(len(l.waiting)+l.aboard+l.coming, l.together)
-	share := (about + l.flights - 1) / l.flights
-	return len(l.waiting) >= min(share, enoughTogether)
+	return (about + l.flights - 1) / l.flights
 }
+
+// complete reports that there is nobody left to wait for.
+func (l *line[T]) complete() bool { return len(l.waiting) >= min(l.share(), enoughTogether) }
 
 // look wakes the leader who waits, where there is nobody left to wait for.
 func (l *line[T]) look() {
@@ -182,7 +184,7 @@ func (w *queue[K, T]) take(key K) []T {
 		w.mu.Lock()
 		l.ready = nil
 	}
-	batch := l.waiting[:min(len(l.waiting), maxBatch)]
+	batch := l.waiting[:min(len(l.waiting), l.share(), maxBatch)]
 	l.waiting = l.waiting[len(batch):]
 	l.gathering = false
 	l.flying++
