@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type batched interface {
 type queue[K comparable, T batched] struct {
 	// flights is how many batches of one key may be under way at once; 1 where it is 0.
 	flights int
+	// patience is how long a leader waits for others at the most; queuePatience where it is 0.
+	patience time.Duration
 
 	mu    sync.Mutex
 	lines map[K]*line[T] // guarded by mu, with all that is in it
@@ -175,7 +178,7 @@ func (w *queue[K, T]) take(key K) []T {
 		ready := make(chan struct{})
 		l.ready = ready
 		w.mu.Unlock()
-		patience := time.NewTimer(queuePatience)
+		patience := time.NewTimer(cmp.Or(w.patience, queuePatience))
 		select {
 		case <-ready:
 		case <-patience.C:
