@@ -189,6 +189,15 @@ func TestGetUser_IsAnsweredForItself(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		if kind == storetest.Postgres {
+			asked := []string{people[2], "nobody", people[0], people[2], "x"}
+			if diff := cmp.Diff([]string{people[2], "", people[0], people[2], ""}, db.GetTogether(t.Context(), "northwind", "entra", asked)); diff != "" {
+				t.Errorf("in one statement: want (-), got (+):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{"failed", "failed"}, db.GetTogether(t.Context(), "northwind", "entra", []string{people[0], "a\x00b"})); diff != "" {
+				t.Errorf("with what is no text: want (-), got (+):\n%s", diff)
+			}
+		}
 		if res, err := db.GetUser(t.Context(), "fieldserv", &by, people[0], scim.Want{}); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("another organization: got %v, %v", res, err)
 		}

@@ -117,22 +117,22 @@ func TestQueue_HasTwoBatchesUnderWay(t *testing.T) {
 					mu.Lock()
 					batches = append(batches, batch{len(all), time.Since(began)})
 					mu.Unlock()
-					time.Sleep(takes)
+					time.Sleep(takes) // by the clock of the bubble: what the database would take
 				})
 			}
 		}
 		var pushed atomic.Int64
+		var pushers sync.WaitGroup
 		for range 8 {
-			go func() {
+			pushers.Go(func() {
 				for range 3 {
 					push()
 					pushed.Add(1)
 				}
-			}()
+			})
 			synctest.Wait() // one after the other, so that the figures are always the same
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pushers.Wait()
 		if n := pushed.Load(); n != 24 || len(w.lines) > 1 {
 			t.Fatalf("%d of 24 are through, %d lines are left", n, len(w.lines))
 		}

@@ -191,10 +191,7 @@ func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*re
 			text[c] = append(text[c], s)
 		}
 	}
-	args := []any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door, texts{text[0], text[1:]}}
-	for c := range text[1:] {
-		args = append(args, text[c+1])
-	}
+	args := appendTexts([]any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door}, text[:])
 	written, err := column[string](tx.onlyQuery(ctx, documentStatement, append(args, versions)...))
 	if err != nil {
 		return err

@@ -59,3 +59,22 @@ func (w *work) IndexedTexts() map[string][]any {
 	}
 	return out
 }
+
+// GetTogether is GetUser of many in one batch: their ids, and "" for whom nobody has.
+func (db *DB) GetTogether(ctx context.Context, org id.Organization, dir id.Directory, users []string) []string {
+	all := make([]*lookup, len(users))
+	for i, user := range users {
+		all[i] = &lookup{lookupShape: lookupShape{by: byID}, value: user}
+	}
+	db.lookUpTogether(ctx, looking{org, dir}, all)
+	out := make([]string, len(all))
+	for i, n := range all {
+		switch {
+		case !n.done || n.err != nil:
+			out[i] = "failed"
+		case len(n.found) > 0:
+			out[i] = n.found[0].ID
+		}
+	}
+	return out
+}

@@ -19,6 +19,15 @@ type texts struct {
 	behind [][]string
 }
 
+// appendTexts appends arrays that stand one behind the other in a statement.
+func appendTexts(args []any, arrays [][]string) []any {
+	args = append(args, texts{arrays[0], arrays[1:]})
+	for _, list := range arrays[1:] {
+		args = append(args, list)
+	}
+	return args
+}
+
 // sizeOf is how many bytes an array takes.
 func sizeOf(list []string) int {
 	size := 24

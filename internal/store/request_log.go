@@ -77,10 +77,7 @@ func (tx *Tx) logTogether(list []directory.Request) {
 			text[c][i] = s
 		}
 	}
-	args := []any{tx.Organization, times, statuses, took, whole, texts{text[0], text[1:]}}
-	for c := range text[1:] {
-		args = append(args, text[c+1])
-	}
+	args := appendTexts([]any{tx.Organization, times, statuses, took, whole}, text[:])
 	tx.queue(`
 		insert into scim_requests (organization, directory, id, at, method, path, query, status, scim_type, detail, duration_us,
 			operation, resource_kind, resource_id, resource_name, search, token_id, token_state, ip, request, repairs, effects,
