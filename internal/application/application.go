@@ -4,13 +4,13 @@
 package application
 
 import (
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/netguard"
 )
 
 // Protocol is what an application speaks.
@@ -105,7 +105,7 @@ func (a *Application) Check() error {
 		if a.EntityID == "" {
 			f.WithField("entity_id", "A SAML application needs its entity id.")
 		}
-		if !webAddress(a.ACSURL) {
+		if !netguard.WebAddress(a.ACSURL) {
 			f.WithField("acs_url", "A SAML application needs the https address that takes its assertions.")
 		}
 	default:
@@ -154,7 +154,7 @@ func (a *Application) checkOIDC(f *fault.Fault) {
 			f.WithField("post_logout_redirect_uris", "%q must be an absolute https address without fragment; http only for this machine.", u)
 		}
 	}
-	if a.BackchannelLogoutURI != "" && !webAddress(a.BackchannelLogoutURI) {
+	if a.BackchannelLogoutURI != "" && !netguard.WebAddress(a.BackchannelLogoutURI) {
 		f.WithField("backchannel_logout_uri", "It must be an absolute https address without fragment; http only for this machine.")
 	}
 	if !slices.Contains([]string{"", "ES256", "RS256"}, a.IDTokenAlgorithm) {
@@ -166,21 +166,9 @@ func (a *Application) checkOIDC(f *fault.Fault) {
 // an app on a device may have a scheme of its own with a dot in it (RFC 8252 section 7.1); javascript: and data: run in the
 // browser instead of leaving it.
 func redirectAddress(raw string, public bool) bool {
-	if webAddress(raw) {
+	if netguard.WebAddress(raw) {
 		return true
 	}
 	u, err := url.Parse(raw)
 	return err == nil && public && strings.Contains(u.Scheme, ".") && u.Fragment == "" && !strings.Contains(raw, "#") && u.User == nil
-}
-
-func webAddress(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || strings.Contains(raw, "#") || strings.ContainsAny(raw, " \\\t\r\n") {
-		return false
-	}
-	if u.Scheme == "https" {
-		return true
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -117,7 +118,7 @@ func (d *Declaration) client(org id.Organization, dir id.Directory, c fileClient
 	if c.Secret != "" && len(c.Secret) < minSecret {
 		d.problems.at(c.At, "secret", "at least %d characters", minSecret)
 	}
-	if c.JWKSURI != "" && !webAddress(c.JWKSURI) {
+	if c.JWKSURI != "" && !netguard.WebAddress(c.JWKSURI) {
 		d.problems.at(c.At, "jwks_uri", "%q is not an https address; http is for this machine alone", c.JWKSURI)
 	}
 	d.secrets[k] = string(c.Secret)

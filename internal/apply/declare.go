@@ -4,8 +4,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"net/netip"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/netguard"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -132,7 +131,7 @@ func (d *Declaration) messages(o fileOrganization) store.MessageSettings {
 	m := o.Messages
 	switch {
 	case m.URL == "" && m.Secret == "":
-	case !webAddress(m.URL):
+	case !netguard.WebAddress(m.URL):
 		d.problems.at(o.At, "messages.url", "%q is not an https address; http is for this machine alone", m.URL)
 	case m.Secret == "":
 		d.problems.at(o.At, "messages.secret", "a secret is wanted, under which each message is signed")
@@ -339,7 +338,7 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 	if !d.once(k, c.At, "id") {
 		return
 	}
-	if c.Issuer != "" && !webAddress(c.Issuer) {
+	if c.Issuer != "" && !netguard.WebAddress(c.Issuer) {
 		d.problems.at(c.At, "issuer", "%q is not an https address; http is for this machine alone", c.Issuer)
 	}
 	if err := checkMetadata(string(c.Metadata)); err != nil {
@@ -377,19 +376,6 @@ func (d *Declaration) connection(org id.Organization, c fileConnection) {
 	}
 }
 
-// webAddress: what travels to it must not travel in the clear, so http is for this machine alone.
-func webAddress(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	if u.Scheme == "https" {
-		return true
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
-}
-
 // checkMetadata looks at the form alone: a URL is fetched at first use. A DOCTYPE is refused here already, since nothing good
 // comes of entities in a document that decides who may sign in.
 func checkMetadata(text string) error {
@@ -397,7 +383,7 @@ func checkMetadata(text string) error {
 	case text == "":
 		return nil
 	case !strings.HasPrefix(text, "<"):
-		if !webAddress(text) {
+		if !netguard.WebAddress(text) {
 			return errors.New("it is neither an https address nor a metadata document; http is for this machine alone")
 		}
 		return nil
@@ -470,7 +456,7 @@ func (d *Declaration) faults(at place, err error) {
 		return
 	}
 	for _, field := range f.Fields {
-		if field.Path == "id" && !at.has("id") || field.Path == "protocol" && !at.has("protocol") {
+		if slices.Contains([]string{"id", "protocol", "url"}, field.Path) && !at.has(field.Path) {
 			continue
 		}
 		d.problems.at(at, field.Path, "%s", field.Message)

@@ -21,41 +21,20 @@ type fileWebhook struct {
 	Kinds  []notification.Kind `yaml:"kinds"`
 }
 
-// chosen are the kinds that a webhook can be made for.
-func chosen() []notification.Kind {
-	var out []notification.Kind
-	for _, a := range notification.Kinds {
-		if !a.Always {
-			out = append(out, a.Kind)
-		}
-	}
-	return out
-}
-
 func (d *Declaration) webhook(org id.Organization, w fileWebhook) {
 	d.declaredID(w.At, string(w.ID))
 	k := key(webhookKind, org, string(w.ID))
 	if !d.once(k, w.At, "id") {
 		return
 	}
-	if w.At.has("url") && !webAddress(w.URL) {
-		d.problems.at(w.At, "url", "%q is not an https address; http is for this machine alone", w.URL)
-	}
 	// What is guessed offline from one signed body must be long (Standard Webhooks asks for 24 bytes).
 	if w.Secret != "" && len(w.Secret) < minSecret {
 		d.problems.at(w.At, "secret", "at least %d characters", minSecret)
 	}
 	if !w.At.has("kinds") {
-		w.Kinds = chosen()
+		w.Kinds = notification.Choosable()
 	}
-	for i, kind := range w.Kinds {
-		if !slices.Contains(chosen(), kind) {
-			d.problems.at(w.At, "kinds["+itoa(i)+"]", "%q is none of %s", kind, list(chosen(), ", "))
-		}
-	}
-	if len(w.Kinds) == 0 {
-		d.problems.at(w.At, "kinds", "at least one; leave the field out for all")
-	}
+	d.faults(w.At, notification.CheckHook(w.URL, w.Kinds))
 	d.secrets[k] = string(w.Secret)
 	d.want.Webhooks = append(d.want.Webhooks, store.DeclaredWebhook{Organization: org, Webhook: store.Webhook{
 		ID: w.ID, URL: w.URL, Kinds: notification.Clean(w.Kinds),

@@ -255,8 +255,8 @@ func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
 		if err := v.setsUp(); err != nil {
 			return err
 		}
-		if err := checkWebhook(f.URL, lettersOf(r.PostForm)); err != nil {
-			return err
+		if err := notification.CheckHook(f.URL, lettersOf(r.PostForm)); err != nil {
+			return firstField(err)
 		}
 		_, err := tx.PutWebhook(v.ctx, store.Webhook{URL: f.URL, Kinds: lettersOf(r.PostForm), Source: "console"}, secret, v.viewer.actor)
 		return err
@@ -271,17 +271,6 @@ func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
 	}
 	f.Secret = secret
 	return page.Render(w, r, http.StatusOK, webhookMadePage(f))
-}
-
-func checkWebhook(address string, kinds []notification.Kind) error {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", u.User != nil:
-		return fault.New(fault.Invalid, "The address must be one like https://example.com/hooks/vestibule.")
-	case len(kinds) == 0:
-		return fault.New(fault.Invalid, "Choose at least one kind of news.")
-	}
-	return nil
 }
 
 type webhookAct struct {

@@ -159,6 +159,20 @@ func (g *Guard) check(u *url.URL) error {
 	return nil
 }
 
+// WebAddress reports whether a text has the form of an address that a setting may name, whatever the policy: what travels to it must
+// not travel in the clear, so http is for this machine alone.
+func WebAddress(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || strings.Contains(raw, "#") || strings.ContainsAny(raw, " \\\t\r\n") {
+		return false
+	}
+	if u.Scheme == "https" {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
+}
+
 // hostname gives a URL's host without its port, brackets and trailing dot, in lower case.
 func hostname(hostport string) string {
 	host := (&url.URL{Host: hostport}).Hostname()

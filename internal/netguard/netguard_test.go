@@ -53,6 +53,22 @@ func TestCheck_AddressesOfPrivateNetworksAreRefused(t *testing.T) {
 	}
 }
 
+// What a setting may name is judged by its form alone, in one place for files, pages and the API.
+func TestWebAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"https://hooks.example/v?x=1": true, "http://localhost:8080/v": true, "http://127.0.0.1/v": true, "http://[::1]/v": true,
+		"http://hooks.example/v": false, "http://127.0.0.1.example/v": false, "http://10.0.0.1/v": false, "hooks.example/v": false,
+		"https://": false, "https:///v": false, "ftp://hooks.example/v": false, "javascript:alert(1)": false,
+		"https://a:b@hooks.example/v": false, "https://hooks.example/v#": false, "https://hooks.example/a b": false,
+		"https://hooks.example\\@10.0.0.1/": false, "": false,
+	} {
+		if got := WebAddress(address); got != want {
+			t.Errorf("%q: got %t", address, got)
+		}
+	}
+}
+
 func TestCheck_AllowedPrivateNetworksStayShutForMetadataServices(t *testing.T) {
 	t.Parallel()
 	g := New(Policy{AllowPrivate: true})

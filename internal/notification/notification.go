@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/netguard"
 )
 
 // Kind is a kind of news.
@@ -71,6 +73,51 @@ type Choice struct {
 func (c Choice) Wants(k Kind) bool {
 	about, known := Known(k)
 	return known && (about.Always || !c.Made || slices.Contains(c.Kinds, k))
+}
+
+// Choosable are the kinds that can be chosen or left, which are those that a webhook can be made for.
+func Choosable() []Kind {
+	var out []Kind
+	for _, a := range Kinds {
+		if !a.Always {
+			out = append(out, a.Kind)
+		}
+	}
+	return out
+}
+
+// maxAddress bounds a webhook's address: what is longer, proxies and servers on the way refuse.
+const maxAddress = 2000
+
+// CheckHook says what is wrong with a webhook, field by field, in the same words at every door; nil when nothing is.
+func CheckHook(address string, kinds []Kind) error {
+	f := fault.New(fault.Invalid, "The webhook cannot be used as it is.")
+	switch {
+	case !netguard.WebAddress(address):
+		f.WithField("url", "It is not an https address, as https://example.com/hooks/vestibule. http is for this machine alone.")
+	case len(address) > maxAddress:
+		f.WithField("url", "It is longer than %d characters.", maxAddress)
+	}
+	for i, k := range kinds {
+		if !slices.Contains(Choosable(), k) {
+			f.WithField("kinds["+strconv.Itoa(i)+"]", "%q is none of %s.", k, commas(Choosable()))
+		}
+	}
+	if len(kinds) == 0 {
+		f.WithField("kinds", "Choose at least one kind of news.")
+	}
+	if len(f.Fields) == 0 {
+		return nil
+	}
+	return f
+}
+
+func commas(kinds []Kind) string {
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
+	}
+	return strings.Join(words, ", ")
 }
 
 // Clean keeps of a list what can be chosen, each once, in the order of Kinds.

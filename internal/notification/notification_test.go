@@ -1,10 +1,12 @@
 package notification_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/notification"
 )
 
@@ -28,6 +30,36 @@ func TestChoice(t *testing.T) {
 	got := notification.Clean([]notification.Kind{"expiry", "security", "expiry", "nothing", "access-changed"})
 	if diff := cmp.Diff(got, []notification.Kind{"access-changed", "expiry"}); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestCheckHook(t *testing.T) {
+	t.Parallel()
+	all := notification.Choosable()
+	for _, c := range []struct {
+		address string
+		kinds   []notification.Kind
+		want    []string
+	}{
+		{"https://hooks.example/v", all, nil},
+		{"http://127.0.0.1:9/v", []notification.Kind{notification.Expiry}, nil},
+		{"http://hooks.example/v", all, []string{"url"}},
+		{"https://hooks.example/" + strings.Repeat("x", 1978), all, nil},
+		{"https://hooks.example/" + strings.Repeat("x", 1979), all, []string{"url"}},
+		{"https://hooks.example/v", nil, []string{"kinds"}},
+		{"https://hooks.example/v", []notification.Kind{notification.Expiry, notification.Security, "nothing"}, []string{"kinds[1]", "kinds[2]"}},
+		{"", nil, []string{"url", "kinds"}},
+	} {
+		err := notification.CheckHook(c.address, c.kinds)
+		var got []string
+		if f := fault.As(err); f != nil {
+			for _, field := range f.Fields {
+				got = append(got, field.Path)
+			}
+		}
+		if diff := cmp.Diff(got, c.want); diff != "" || (err == nil) != (c.want == nil) || err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%.40s %v: %v\n%s", c.address, c.kinds, err, diff)
+		}
 	}
 }
 
