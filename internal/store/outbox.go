@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
-	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/outbox"
 )
@@ -156,45 +155,4 @@ func (tx *Tx) Deliveries(ctx context.Context, kind outbox.Kind, before id.Delive
 		where organization = $1`+where+`
 		order by id desc
 		limit $2`, args...))(scanDelivery)
-}
-
-// HookDeliveries lists the deliveries to one webhook, newest first, older than before where that is given.
-func (tx *Tx) HookDeliveries(ctx context.Context, hook id.Webhook, before id.Delivery, limit int) ([]outbox.Delivery, error) {
-	args := arguments{tx.Organization, outbox.Webhook, hook}
-	where := ""
-	if before != "" {
-		where = "\n\t\t\tand id < " + args.add(before)
-	}
-	return collect[outbox.Delivery](tx.query(ctx, `
-		select `+outboxColumns+`
-		from outbox
-		where organization = $1
-			and kind = $2
-			and payload ->> 'webhook' = $3`+where+`
-		order by id desc
-		limit `+args.add(limit), args...))(scanDelivery)
-}
-
-// Redeliver makes a delivery to a webhook due again, with all its tries, whether it was given up or taken: whoever lost what they were
-// told asks for it once more, and knows it again by its id.
-func (tx *Tx) Redeliver(ctx context.Context, delivery id.Delivery, actor audit.Actor) error {
-	to, err := column[string](tx.query(ctx, `
-		update outbox
-		set failed = null, delivered = null, attempts = 0, next_at = $1
-		where organization = $2
-			and id = $3
-			and kind = $4
-			and (failed is not null or delivered is not null)
-		returning destination`, micros(tx.Now()), tx.Organization, delivery, outbox.Webhook))
-	if err != nil {
-		return err
-	}
-	if len(to) == 0 {
-		return fault.New(fault.NotFound, "There is no delivery with this id that is over.")
-	}
-	tx.posted = true
-	tx.Record(ctx, audit.Event{
-		Actor: actor, Action: "delivery.repeated", TargetKind: "delivery", TargetID: string(delivery), TargetName: "webhook to " + to[0],
-	})
-	return nil
 }
