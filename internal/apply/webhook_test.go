@@ -35,7 +35,7 @@ func TestRun_WebhooksOfAnOrganization(t *testing.T) {
 		if again := mustRun(t, db, apply.Options{}, secrets, file); strings.Contains(again, "webhook") {
 			t.Errorf("the second time changes: %s", again)
 		}
-		byHand := store.Webhook{URL: "https://hooks.northwind.example/by-hand", Kinds: []notification.Kind{notification.Expiry}, Source: "console"}
+		const byHand = "https://hooks.northwind.example/by-hand"
 		hooks := func() (list []store.Webhook) {
 			if err := db.Read(ctx, "northwind", func(tx *store.Tx) (err error) {
 				list, err = tx.Webhooks(ctx)
@@ -46,7 +46,8 @@ func TestRun_WebhooksOfAnOrganization(t *testing.T) {
 			return list
 		}
 		if err := db.Write(ctx, "northwind", func(tx *store.Tx) error {
-			_, err := tx.PutWebhook(ctx, byHand, "whsec_aGVsbG8gdGhlcmUgd29ybGQ=", audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+			_, err := tx.MakeWebhook(ctx, audit.Actor{Kind: audit.ActorOperator, ID: "op"}, byHand, []notification.Kind{notification.Expiry},
+				"whsec_aGVsbG8gdGhlcmUgd29ybGQ=")
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -70,7 +71,7 @@ func TestRun_WebhooksOfAnOrganization(t *testing.T) {
 			t.Errorf("another secret: %s", changed)
 		}
 		out = mustRun(t, db, apply.Options{Prune: true}, getenv(), contract)
-		if list := hooks(); !strings.Contains(out, "- webhook northwind/ops") || len(list) != 1 || list[0].URL != byHand.URL {
+		if list := hooks(); !strings.Contains(out, "- webhook northwind/ops") || len(list) != 1 || list[0].URL != byHand {
 			t.Errorf("after the prune: %v\n%s", list, out)
 		}
 	})

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -113,7 +112,7 @@ func (c *Console) webhooks(v *visit, tx *store.Tx) (templ.Component, error) {
 			return nil, err
 		}
 		if len(last) > 0 {
-			line.Last, line.LastAt = deliveryLine(last[0]), v.when(time.UnixMicro(last[0].Created), "Never")
+			line.Last, line.LastAt = deliveryLine(last[0].Delivery), v.when(time.UnixMicro(last[0].Created), "Never")
 		}
 		l.Hooks = append(l.Hooks, line)
 	}
@@ -122,7 +121,7 @@ func (c *Console) webhooks(v *visit, tx *store.Tx) (templ.Component, error) {
 
 func webhookLineOf(v *visit, h store.Webhook) webhookLine {
 	line := webhookLine{ID: h.ID, URL: h.URL, Source: "Made here by " + either(h.MadeBy, "someone"), LastAt: v.when(time.Time{}, "Never")}
-	if h.Source == "file" {
+	if h.Declared() {
 		line.Source, line.Declared = "From the file", true
 	}
 	for _, k := range h.Kinds {
@@ -166,29 +165,14 @@ func (c *Console) webhook(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	for _, d := range list {
-		var told struct {
-			Body json.RawMessage `json:"body"`
-		}
-		var of struct {
-			Type string `json:"type"`
-		}
-		var answer struct {
-			Status int `json:"status"`
-		}
-		if err := json.Unmarshal(d.Payload, &told); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(told.Body, &of); err != nil {
-			return nil, err
-		}
 		line := hookDelivery{
-			ID: d.ID, Type: of.Type, At: v.when(time.UnixMicro(d.Created), ""), Tries: d.Attempts, State: deliveryLine(d),
-			Over: d.Delivered > 0 || d.Failed > 0, Body: pretty(told.Body),
+			ID: d.ID, Type: d.Type, At: v.when(time.UnixMicro(d.Created), ""), Tries: d.Attempts, State: deliveryLine(d.Delivery),
+			Over: d.Over(), Body: pretty(d.Body),
 		}
-		if json.Unmarshal(d.Receipt, &answer) == nil && answer.Status != 0 && d.Delivered > 0 {
-			line.Answer = "Answered " + strconv.Itoa(answer.Status) + "."
+		if d.Answered != 0 {
+			line.Answer = "Answered " + strconv.Itoa(d.Answered) + "."
 		}
-		if !line.Over && d.LastError != "" {
+		if d.State() == outbox.Retrying {
 			line.Next = v.when(time.UnixMicro(d.NextAt), "")
 		}
 		p.Deliveries = append(p.Deliveries, line)
@@ -205,18 +189,19 @@ func (c *Console) redeliver(v *visit, tx *store.Tx) (string, string, error) {
 		return "", "", err
 	}
 	return "It is sent once more.", string(v.at("webhooks/" + string(h.ID))),
-		tx.Redeliver(v.ctx, id.Delivery(chi.URLParam(v.r, "delivery")), v.viewer.actor)
+		tx.Redeliver(v.ctx, v.viewer.actor, h.ID, id.Delivery(chi.URLParam(v.r, "delivery")))
 }
 
 // deliveryLine says how a delivery stands.
 func deliveryLine(d outbox.Delivery) statusLine {
-	switch {
-	case d.Delivered > 0:
+	switch d.State() {
+	case outbox.Delivered:
 		return statusLine{"ok", "check", "Delivered", ""}
-	case d.Failed > 0:
+	case outbox.GivenUp:
 		return statusLine{"bad", "stop", "Given up", d.LastError}
-	case d.LastError != "":
+	case outbox.Retrying:
 		return statusLine{"warn", "warn", "Is retried", d.LastError}
+	case outbox.Waiting:
 	}
 	return statusLine{"plain", "clock", "On its way", ""}
 }
@@ -255,11 +240,8 @@ func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
 		if err := v.setsUp(); err != nil {
 			return err
 		}
-		if err := notification.CheckHook(f.URL, lettersOf(r.PostForm)); err != nil {
-			return firstField(err)
-		}
-		_, err := tx.PutWebhook(v.ctx, store.Webhook{URL: f.URL, Kinds: lettersOf(r.PostForm), Source: "console"}, secret, v.viewer.actor)
-		return err
+		_, err := tx.MakeWebhook(v.ctx, v.viewer.actor, f.URL, lettersOf(r.PostForm), secret)
+		return firstField(err)
 	})
 	if err != nil {
 		if kind := fault.KindOf(err); f.frame != nil && kind != fault.Internal && kind != fault.Unavailable {
@@ -284,24 +266,15 @@ func (c *Console) oneWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
 	if err := v.setsUp(); err != nil {
 		return store.Webhook{}, err
 	}
-	hooks, err := tx.Webhooks(v.ctx)
-	if err != nil {
-		return store.Webhook{}, err
-	}
-	i := slices.IndexFunc(hooks, func(h store.Webhook) bool { return string(h.ID) == chi.URLParam(v.r, "webhook") })
-	if i < 0 {
-		return store.Webhook{}, fault.New(fault.NotFound, "There is no such webhook.")
-	}
-	return hooks[i], nil
+	return tx.Webhook(v.ctx, id.Webhook(chi.URLParam(v.r, "webhook")))
 }
 
 // ownWebhook is oneWebhook for one that was made here.
 func (c *Console) ownWebhook(v *visit, tx *store.Tx) (store.Webhook, error) {
-	h, err := c.oneWebhook(v, tx)
-	if err == nil && h.Source == "file" {
-		err = fault.New(fault.Conflict, "This webhook is declared in the operator's file, and taken away there.")
+	if err := v.setsUp(); err != nil {
+		return store.Webhook{}, err
 	}
-	return h, err
+	return tx.OwnWebhook(v.ctx, id.Webhook(chi.URLParam(v.r, "webhook")))
 }
 
 func (c *Console) deleteWebhookDialog(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -317,5 +290,5 @@ func (c *Console) deleteWebhook(v *visit, tx *store.Tx) (string, string, error) 
 	if err != nil {
 		return "", "", err
 	}
-	return "The webhook is taken away.", string(v.at("webhooks")), tx.DeleteWebhook(v.ctx, h.ID, v.viewer.actor)
+	return "The webhook is taken away.", string(v.at("webhooks")), tx.DeleteWebhook(v.ctx, v.viewer.actor, h.ID)
 }

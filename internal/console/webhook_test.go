@@ -24,9 +24,8 @@ func TestWebhooks_ShowAReceiptForEachDeliveryAndSendItAgain(t *testing.T) {
 		ctx := t.Context()
 		var hook id.Webhook
 		h.must(db.Write(ctx, "northwind", func(tx *store.Tx) error {
-			w, err := tx.PutWebhook(ctx, store.Webhook{
-				URL: "https://hooks.northwind.example/v", Kinds: []notification.Kind{notification.Directories}, Source: "console",
-			}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", h.system)
+			w, err := tx.MakeWebhook(ctx, h.system, "https://hooks.northwind.example/v", []notification.Kind{notification.Directories},
+				"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 			hook = w.ID
 			if err != nil {
 				return err
@@ -46,7 +45,7 @@ func TestWebhooks_ShowAReceiptForEachDeliveryAndSendItAgain(t *testing.T) {
 		at := "/o/northwind/webhooks/" + string(hook)
 		again := at + "/deliveries/" + string(taken[0].ID) + "/again"
 		owner := h.as("northwind", "Olivia Owner")
-		if got := owner.post(again); got.status != http.StatusNotFound {
+		if got := owner.post(again); got.status != http.StatusConflict {
 			t.Errorf("one that is under way is sent again with %d", got.status)
 		}
 		h.must(db.Undelivered(ctx, taken[0], "hooks.northwind.example answered 500.", time.Time{}))

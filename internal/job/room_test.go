@@ -77,8 +77,8 @@ func hook(t *testing.T, db *store.DB, organization id.Organization, address stri
 		t.Fatal(err)
 	}
 	err = db.Write(t.Context(), organization, func(tx *store.Tx) error {
-		_, err := tx.PutWebhook(t.Context(), store.Webhook{URL: address, Kinds: []notification.Kind{notification.Directories}, Source: "console"},
-			hookSecret, audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+		_, err := tx.MakeWebhook(t.Context(), audit.Actor{Kind: audit.ActorOperator, ID: "op"}, address,
+			[]notification.Kind{notification.Directories}, hookSecret)
 		return err
 	})
 	if err != nil {

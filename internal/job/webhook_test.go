@@ -89,8 +89,8 @@ func openHooked(t *testing.T, kind storetest.Kind, client func() *http.Client) *
 		return nil
 	}))
 	h.write(func(tx *store.Tx) error {
-		w, err := tx.PutWebhook(t.Context(), store.Webhook{URL: h.URL + "/hooks", Kinds: []notification.Kind{notification.Directories}, Source: "console"},
-			hookSecret, audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+		w, err := tx.MakeWebhook(t.Context(), audit.Actor{Kind: audit.ActorOperator, ID: "op"}, h.URL+"/hooks",
+			[]notification.Kind{notification.Directories}, hookSecret)
 		h.hook = w.ID
 		return err
 	})
@@ -123,7 +123,7 @@ func (h *hooked) tell(kind notification.Kind) {
 }
 
 // receipts are the webhook's deliveries as the console lists them.
-func (h *hooked) receipts() (list []outbox.Delivery) {
+func (h *hooked) receipts() (list []store.HookDelivery) {
 	h.t.Helper()
 	h.must(h.db.Read(h.t.Context(), "northwind", func(tx *store.Tx) (err error) {
 		list, err = tx.HookDeliveries(h.t.Context(), h.hook, "", 10)
@@ -170,7 +170,7 @@ func TestWebhooks_AreSignedTriedAgainAndLeaveAReceipt(t *testing.T) {
 
 		// Once more, on request: the same id and the same words.
 		h.write(func(tx *store.Tx) error {
-			return tx.Redeliver(ctx, got[0].ID, audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+			return tx.Redeliver(ctx, audit.Actor{Kind: audit.ActorOperator, ID: "op"}, h.hook, got[0].ID)
 		})
 		h.w.Deliver(ctx)
 		if ids, bodies = h.got(); len(ids) != 4 || ids[3] != ids[0] || bodies[3] != bodies[0] {

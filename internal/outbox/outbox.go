@@ -38,6 +38,33 @@ type Delivery struct {
 	Receipt      json.RawMessage // what the other side answered
 }
 
+// State says how a delivery stands.
+type State string
+
+// The states of a delivery.
+const (
+	Waiting   State = "waiting"  // on its way
+	Retrying  State = "retrying" // a try has failed, and another one follows
+	Delivered State = "delivered"
+	GivenUp   State = "failed" // the tries are used up, or the other side wants it no more
+)
+
+// State says how the delivery stands.
+func (d Delivery) State() State {
+	switch {
+	case d.Delivered > 0:
+		return Delivered
+	case d.Failed > 0:
+		return GivenUp
+	case d.LastError != "":
+		return Retrying
+	}
+	return Waiting
+}
+
+// Over reports whether nothing more is tried.
+func (d Delivery) Over() bool { return d.Delivered > 0 || d.Failed > 0 }
+
 // MaxAttempts is after how many tries a delivery is given up: with Backoff that is a little over a day.
 const MaxAttempts = 18
 

@@ -112,7 +112,7 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		clock := storetest.NewClock()
 		db := storetest.Open(t, kind, storetest.WithClock(clock))
-		post(t, db, "northwind", outbox.Delivery{Kind: outbox.Webhook, Destination: "hooks.northwind.example", Payload: json.RawMessage(`{"webhook":"w"}`)})
+		post(t, db, "northwind", outbox.Delivery{Kind: outbox.Webhook, Destination: "hooks.northwind.example", Payload: json.RawMessage(`{"webhook":"w","body":{"type":"webhook.test"}}`)})
 		d := take(t, db)[0]
 		if err := db.Undelivered(t.Context(), d, "busy", clock.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestOutbox_GivenUpIsAnEventAndCanBeTriedAgain(t *testing.T) {
 		}
 		again := func(o id.Organization) error {
 			return db.Write(t.Context(), o, func(tx *store.Tx) error {
-				return tx.Redeliver(t.Context(), d.ID, audit.Actor{Kind: audit.ActorOperator, ID: "op"})
+				return tx.Redeliver(t.Context(), audit.Actor{Kind: audit.ActorOperator, ID: "op"}, "w", d.ID)
 			})
 		}
 		if err := again("eastwind"); fault.KindOf(err) != fault.NotFound {

@@ -53,9 +53,8 @@ func watch(t *testing.T, kind storetest.Kind, test func(w *watched)) {
 		if _, err := tx.Give(ctx, operator, store.Grant{User: keeper, Role: "keeper", Resource: "northwind"}); err != nil {
 			return err
 		}
-		_, err := tx.PutWebhook(ctx, store.Webhook{
-			URL: "https://hook.example", Source: "console", Kinds: []notification.Kind{notification.Expiry, notification.Directories},
-		}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", operator)
+		_, err := tx.MakeWebhook(ctx, operator, "https://hook.example", []notification.Kind{notification.Expiry, notification.Directories},
+			"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 		return err
 	}))
 	w.news() // what setting up told

@@ -368,9 +368,7 @@ func TestNotify_WritesToWhoWantsIt(t *testing.T) {
 			must(t, err)
 		}
 		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
-			if _, err := tx.PutWebhook(ctx, store.Webhook{
-				URL: "https://hooks.example/a", Kinds: []notification.Kind{notification.NeedsRoles}, Source: "console",
-			}, "whsec_AAAA", operator); err != nil {
+			if _, err := tx.MakeWebhook(ctx, operator, "https://hooks.example/a", []notification.Kind{notification.NeedsRoles}, "whsec_AAAA"); err != nil {
 				return err
 			}
 			return tx.ChooseLetters(ctx, users[0], []notification.Kind{notification.AccessChanged}, asUser(users[0]))
