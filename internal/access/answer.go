@@ -53,6 +53,16 @@ func (e *Effective) Allowed(p id.Permission, r id.Resource) bool {
 	return known && e.at(r).has(i)
 }
 
+// holds reports whether a permission holds at the whole organization, and whether for good: by something that does not end.
+func (e *Effective) holds(p id.Permission) (held, lasting bool) {
+	if e == nil || !e.Everywhere(p) {
+		return false, false
+	}
+	return true, slices.ContainsFunc(e.Grants, func(h Held) bool {
+		return h.Resource == e.tree.Root() && h.Expires.IsZero() && e.carries(h, p)
+	})
+}
+
 // way is the reason of a grant, led on to a permission at a resource.
 func (e *Effective) way(h Held, p id.Permission, r id.Resource) []Hop {
 	why := slices.Clone(h.Why[:len(h.Why)-1])

@@ -50,16 +50,26 @@ type Role struct {
 	Protected   bool            `json:"protected,omitempty"`
 	// RequireMFA says that the role counts only in a session that passed a second factor.
 	RequireMFA bool `json:"require_mfa,omitempty"`
+
+	// Custom says that an organization made it, and Description what it is for there.
+	Custom      bool   `json:"-"`
+	Description string `json:"description,omitempty"`
 }
 
-// Catalogue is the operator's permissions and roles, validated, with inclusion worked out once. It never changes after it
-// was made, so that all requests of a node share one.
+// Catalogue is the operator's permissions and roles, validated, with inclusion worked out once, and in an organization that made
+// roles of its own those as well (With). It never changes after it was made, so that all requests of a node share one.
 type Catalogue struct {
 	permissions []Permission
 	index       map[id.Permission]int
 	roles       []*role
 	byID        map[id.Role]*role
 	exclusive   [][]id.Role
+
+	// Of an organization with custom roles:
+	operators *Catalogue // the operator's roles alone
+	customs   []Role     // as they stand in the store
+	available []id.Role
+	reach     set // what the operator's roles that it may use carry
 }
 
 type role struct {
@@ -100,6 +110,9 @@ func NewCatalogue(permissions []Permission, roles []Role, exclusive [][]id.Role)
 		switch _, twice := c.byID[r.ID]; {
 		case r.ID == "" || r.ID == Every:
 			bad.WithField(path("roles", i, "id"), "%q cannot be a role's id.", r.ID)
+		case IsCustom(r.ID):
+			bad.WithField(path("roles", i, "id"), "%q cannot be a role's id: what begins with %s is made in an organization.", r.ID,
+				CustomPrefix)
 		case twice:
 			bad.WithField(path("roles", i, "id"), "%s is declared twice.", r.ID)
 		default:
@@ -233,6 +246,15 @@ func (c *Catalogue) Roles() []Role {
 		out[i] = r.Role
 	}
 	return out
+}
+
+// names says roles by their names.
+func (c *Catalogue) names(list []id.Role, sep string) string {
+	names := make([]string, len(list))
+	for i, r := range list {
+		names[i] = c.Name(r)
+	}
+	return strings.Join(names, sep)
 }
 
 // Role gives one role as declared.

@@ -199,6 +199,9 @@ func (f *Facts) held(ways map[id.Group][]Hop) []Held {
 			break
 		}
 		for _, r := range f.Relationship.DefaultRoles {
+			if IsCustom(r) {
+				continue // the provider wrote it, and means none of this organization's
+			}
 			add(Held{Role: r, Resource: f.Tree.Root(), Source: Provider},
 				Hop{HopProvider, string(f.Relationship.Provider), f.Relationship.ProviderName})
 		}

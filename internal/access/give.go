@@ -96,6 +96,11 @@ func (g Giver) ceiling(f *Facts, want Want) error {
 
 // until gives how long the giver may give a role at a resource: the zero time for ever.
 func (g Giver) until(r id.Role, at id.Resource) (until time.Time, may bool) {
+	return g.longest(at, func(held *role) bool { return g.Access.catalogue.MayGrant(held.ID, r) })
+}
+
+// longest gives how long the giver holds one of some roles at a resource: the zero time for ever.
+func (g Giver) longest(at id.Resource, of func(*role) bool) (until time.Time, may bool) {
 	if g.Operator {
 		return time.Time{}, true
 	}
@@ -103,7 +108,7 @@ func (g Giver) until(r id.Role, at id.Resource) (until time.Time, may bool) {
 		return time.Time{}, false
 	}
 	for _, h := range g.Access.Grants {
-		if !g.Access.catalogue.MayGrant(h.Role, r) || !g.Access.tree.Reaches(h.Resource, at) {
+		if held := g.Access.catalogue.byID[h.Role]; held == nil || !of(held) || !g.Access.tree.Reaches(h.Resource, at) {
 			continue
 		}
 		if h.Expires.IsZero() {

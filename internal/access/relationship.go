@@ -23,7 +23,12 @@ func Propose(f *Facts, terms RelationshipSettings, now time.Time) error {
 		bad.WithField("allowed_roles", "Name at least one role that may be held.")
 	}
 	for i, r := range terms.AllowedRoles {
-		if _, known := f.Catalogue.Role(r); !known && r != Every {
+		// Custom roles are the served organization's own: a provider that proposes one would learn whether it is there, and a
+		// change of it would change the terms.
+		switch _, known := f.Catalogue.Role(r); {
+		case IsCustom(r):
+			bad.WithField(path("allowed_roles", i), "A relationship names roles that the operator declared, or every role; %s is a custom role.", r)
+		case !known && r != Every:
 			bad.WithField(path("allowed_roles", i), "There is no role %q.", r)
 		}
 	}

@@ -116,7 +116,12 @@ func (d *Declaration) permission(p filePermission) {
 }
 
 func (d *Declaration) role(r fileRole) {
-	d.declaredID(r.At, string(r.ID))
+	if access.IsCustom(r.ID) {
+		d.problems.at(r.At, "id", "what begins with %s is made in an organization and is known there alone; a role of the installation has an id without it",
+			access.CustomPrefix)
+	} else {
+		d.declaredID(r.At, string(r.ID))
+	}
 	if !d.once(key(roleKind, "", string(r.ID)), r.At, "id") {
 		return
 	}

@@ -122,7 +122,10 @@ func objects(d *store.Declared) []object {
 	}
 	for _, p := range d.Permissions {
 		add(permissionKind, "", string(p.ID), string(p.ID),
-			queued(p, (*store.SystemTx).PutDeclaredPermission), queued(p, (*store.SystemTx).DropDeclaredPermission),
+			queued(p, (*store.SystemTx).PutDeclaredPermission),
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.DropDeclaredPermission(ctx, p, actor)
+			},
 			field{name: "name", value: p.Name}, position(p.Position))
 	}
 	for _, r := range d.Roles {

@@ -149,14 +149,15 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 			return nil, fault.New(fault.NotFound, "There is no user %q in this organization.", user)
 		}
 	}
-	if f.Catalogue, err = tx.catalogueAt(ctx, catalogueVersion); err != nil {
+	operators, err := tx.catalogueAt(ctx, catalogueVersion)
+	if err != nil {
 		return nil, err
 	}
 	self, err := tx.organizationAt(ctx, ofOrganization)
 	if err != nil {
 		return nil, err
 	}
-	f.Organization, f.Tree = self.Access(), self.Tree
+	f.Catalogue, f.Organization, f.Tree = self.catalogue(operators), self.Access(), self.Tree
 	return f, nil
 }
 
@@ -180,13 +181,12 @@ func momentOf(n int64) time.Time {
 
 // ground gives the facts of an organization without a user: what rules about roles and resources look at.
 func (tx *Tx) ground(ctx context.Context) (*access.Facts, error) {
-	catalogue, err := tx.Catalogue(ctx)
+	catalogue, self, err := tx.configuration(ctx)
 	if err != nil {
 		return nil, err
 	}
-	self, err := tx.Self(ctx)
-	if err != nil {
-		return nil, err
+	if self == nil {
+		return nil, noOrganization(tx.Organization)
 	}
 	return &access.Facts{Catalogue: catalogue, Organization: self.Access(), Tree: self.Tree}, nil
 }

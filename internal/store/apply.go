@@ -289,9 +289,10 @@ func (tx *SystemTx) PutDeclaredPermission(p DeclaredPermission) {
 		on conflict (id) do update set name = excluded.name, position = excluded.position`, p.ID, p.Name, p.Position)
 }
 
-// DropDeclaredPermission takes a permission away.
-func (tx *SystemTx) DropDeclaredPermission(p DeclaredPermission) {
+// DropDeclaredPermission takes a permission away, out of custom roles too.
+func (tx *SystemTx) DropDeclaredPermission(ctx context.Context, p DeclaredPermission, actor audit.Actor) error {
 	tx.queue(`delete from permissions where id = $1`, p.ID)
+	return tx.withdrawFromRoles(ctx, actor, "its permission "+string(p.ID)+" is removed", withoutPermission(p.ID))
 }
 
 // PutDeclaredRole makes a role or replaces it.
@@ -303,7 +304,7 @@ func (tx *SystemTx) PutDeclaredRole(r DeclaredRole) {
 		r.ID, r.Name, encode(r.Role), r.Position)
 }
 
-// DropDeclaredRole takes a role away, and every grant and mapping of it: a role that came back under the same id must not
+// DropDeclaredRole takes a role away, out of custom roles too, and every grant and mapping of it: a role that came back under the same id must not
 // find old holders.
 func (tx *SystemTx) DropDeclaredRole(ctx context.Context, r DeclaredRole, actor audit.Actor) error {
 	users, err := column[id.Organization](tx.query(ctx, `
@@ -326,7 +327,7 @@ func (tx *SystemTx) DropDeclaredRole(ctx context.Context, r DeclaredRole, actor 
 	tx.queue(`delete from grants where role = $1`, r.ID)
 	tx.queue(`delete from group_roles where role = $1`, r.ID)
 	tx.queue(`delete from roles where id = $1`, r.ID)
-	return nil
+	return tx.withdrawFromRoles(ctx, actor, "the role "+string(r.ID)+" is removed", withoutRole(r.ID))
 }
 
 // PutDeclaredExclusive makes a set of exclusive roles or replaces the one at its position.

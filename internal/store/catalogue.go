@@ -31,10 +31,37 @@ type versioned[T any] struct {
 	value   T
 }
 
-// Catalogue gives the operator's permissions and roles.
-func (tx *Tx) Catalogue(ctx context.Context) (*access.Catalogue, error) { return tx.readCatalogue(ctx) }
+// Catalogue gives the operator's permissions and roles, and the custom roles of the transaction's organization.
+func (tx *Tx) Catalogue(ctx context.Context) (*access.Catalogue, error) {
+	catalogue, _, err := tx.configuration(ctx)
+	return catalogue, err
+}
 
-// Catalogue gives the operator's permissions and roles.
+// configuration gives what decisions of the organization rest on, in one statement where it is known already: its catalogue, and
+// itself, nil where there is none.
+func (tx *Tx) configuration(ctx context.Context) (*access.Catalogue, *Organization, error) {
+	var version int64
+	var seen edition
+	err := tx.queryRow(ctx, `
+		select v.version, o.version, o.created
+		from versions v
+		left join organizations o on o.organization = $1
+		where v.name = 'configuration'`, tx.Organization).Scan(&version, orZero(&seen.version), orZero(&seen.created))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the configuration's version: %w", err)
+	}
+	operators, err := tx.catalogueAt(ctx, version)
+	if err != nil || seen == (edition{}) {
+		return operators, nil, err
+	}
+	self, err := tx.organizationAt(ctx, seen)
+	if err != nil {
+		return nil, nil, err
+	}
+	return self.catalogue(operators), self, nil
+}
+
+// Catalogue gives the operator's permissions and roles, and no organization's.
 func (tx *SystemTx) Catalogue(ctx context.Context) (*access.Catalogue, error) {
 	return tx.readCatalogue(ctx)
 }
@@ -51,7 +78,7 @@ func (w *work) readCatalogue(ctx context.Context) (*access.Catalogue, error) {
 	return w.catalogueAt(ctx, version)
 }
 
-// catalogueAt gives the catalogue of a version that this transaction has just read.
+// catalogueAt gives the operator's catalogue of a version that this transaction has just read.
 func (w *work) catalogueAt(ctx context.Context, version int64) (*access.Catalogue, error) {
 	w.db.declared.mu.Lock()
 	kept := w.db.declared.catalogue

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -73,7 +75,7 @@ func seconds(n int64, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// Organization is what an operator declared of one organization: itself and its tree. It is shared and never changed.
+// Organization is what decisions about one organization rest on: itself, its tree and its custom roles. It is shared and never changed.
 type Organization struct {
 	ID        id.Organization
 	Name      string
@@ -83,13 +85,40 @@ type Organization struct {
 	Version   int64
 	Created   time.Time
 	Tree      *access.Tree
+
+	customs []access.Role // the roles it made for itself, as they stand in the store
+	own     atomic.Pointer[ownCatalogue]
 }
 
-// Access gives what the organization's settings say about access.
+// ownCatalogue is what an operator's catalogue and an organization's custom roles make together. It needs no version of its own: an
+// organization is read anew when a role of it has changed, and a changed catalogue of the operator's is another one.
+type ownCatalogue struct {
+	operators *access.Catalogue
+	made      *access.Catalogue
+}
+
+// catalogue gives the organization's catalogue: the operator's itself where it made no role.
+func (o *Organization) catalogue(operators *access.Catalogue) *access.Catalogue {
+	if len(o.customs) == 0 {
+		return operators
+	}
+	if kept := o.own.Load(); kept != nil && kept.operators == operators {
+		return kept.made
+	}
+	made := operators.With(o.Settings.Available(), o.customs)
+	o.own.Store(&ownCatalogue{operators, made})
+	return made
+}
+
+// Access gives what the organization's settings say about access. Its own roles it may always use: what they hold was bounded when they
+// were joined to the catalogue.
 func (o *Organization) Access() access.Organization {
+	available := o.Settings.Available()
+	for _, r := range o.customs {
+		available = append(slices.Clip(available), r.ID)
+	}
 	return access.Organization{
-		ID: o.ID, Name: o.Name, Available: o.Settings.Available(), DefaultRoles: o.Settings.DefaultRoles,
-		RequireMFA: o.Settings.RequireMFA,
+		ID: o.ID, Name: o.Name, Available: available, DefaultRoles: o.Settings.DefaultRoles, RequireMFA: o.Settings.RequireMFA,
 	}
 }
 
@@ -174,6 +203,9 @@ func (tx *Tx) loadOrganization(ctx context.Context) (*Organization, error) {
 	}
 	if o.Tree, err = access.NewTree(o.ID, o.Name, resources); err != nil {
 		return nil, fmt.Errorf("the stored tree of %s: %s", tx.Organization, err.Error())
+	}
+	if o.customs, err = tx.customRoles(ctx); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
