@@ -34,6 +34,7 @@ const (
 const (
 	CodeRoleInUse = "role-in-use"
 	CodeRoleCycle = "role-cycle"
+	CodeRoleStale = "role-changed"
 )
 
 var customID = regexp.MustCompile(`^custom:[a-z0-9][a-z0-9-]{0,47}$`)

@@ -60,7 +60,7 @@ func (a *API) Mount(r chi.Router) {
 		api := humachi.New(r, config)
 		api.UseMiddleware(a.authenticate)
 		for _, register := range []func(huma.API){
-			a.organizations, a.directories, a.drift, a.expiries, a.connections, a.domains, a.samlMetadata, a.samlKeys, a.catalogue, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.setupLinks, a.webhooks, a.local, a.providers, a.events,
+			a.organizations, a.directories, a.drift, a.expiries, a.connections, a.domains, a.samlMetadata, a.samlKeys, a.catalogue, a.roles, a.users, a.grants, a.restrictions, a.groupRoles, a.conflicts, a.invitations, a.setupLinks, a.webhooks, a.local, a.providers, a.events,
 		} {
 			register(api)
 		}

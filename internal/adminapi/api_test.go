@@ -580,12 +580,13 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 		c.want(201, "POST", northwind+"/domains", `{"domain":"northwind.example"}`)
 		hook := c.want(201, "POST", northwind+"/webhooks", `{"url":"https://hooks.northwind.example/v"}`)["id"].(string)
 		delivery := c.want(202, "POST", northwind+"/webhooks/"+hook+"/test", "")["id"].(string)
+		role := c.want(201, "POST", northwind+"/roles", `{"name":"Nights","permissions":["billing.read"]}`)["id"].(string)
 		before := c.want(200, "GET", northwind+"/users/"+string(c.dana)+"/access", "")
 		fill := strings.NewReplacer(
 			"{user}", string(c.dana), "{grant}", grant, "{restriction}", restriction, "{mapping}", mapping, "{group}", "night-shift",
 			"{directory}", "entra", "{conflict}", "c1", "{invitation}", invited, "{connection}", "theirs", "{key}", "k1",
 			"{domain}", "northwind.example", "{exception}", "x1", "{link}", "01890000-0000-7000-8000-000000000000",
-			"{provider}", "nobody", "{client}", "nobody", "{webhook}", hook, "{delivery}", delivery,
+			"{provider}", "nobody", "{client}", "nobody", "{webhook}", hook, "{delivery}", delivery, "{role}", role,
 		)
 		bodies := map[string]string{
 			"give-role":                   `{"user":"` + string(c.dana) + `","role":"viewer"}`,
@@ -601,6 +602,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			"claim-domain":        `{"domain":"fieldserv.example"}`,
 			"set-sso":             `{"enforced":false}`,
 			"set-provider":        `{"allowed_roles":["viewer"]}`, "propose-to-client": `{"allowed_roles":["viewer"]}`,
+			"make-role": `{"name":"Days","permissions":["assets.read"]}`, "change-role": `{"version":1,"name":"Mine","permissions":["assets.read"]}`,
 			"make-webhook": `{"url":"https://hooks.fieldserv.example/v"}`, "change-webhook": `{"url":"https://evil.example/v"}`,
 			"make-setup-link": `{"purposes":["sso"],"contact":"it@fieldserv.example"}`,
 			"make-sso-exception": `{"address":"olga@fieldserv.example","kind":"guest","reason":"a test","expires":"` +
@@ -624,7 +626,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 			}
 			code, got, _ := c.call(method, strings.Replace(target, "{organization}", "fieldserv", 1), body)
 			switch {
-			case operation == "invite" || operation == "make-connection" || operation == "claim-domain" || operation == "make-sso-exception" || operation == "make-setup-link" || operation == "make-webhook":
+			case operation == "invite" || operation == "make-connection" || operation == "claim-domain" || operation == "make-sso-exception" || operation == "make-setup-link" || operation == "make-webhook" || operation == "make-role":
 				if code != 201 {
 					t.Errorf("%s: it is nobody else's: got %d %v", name, code, got)
 				}
@@ -653,7 +655,7 @@ func TestEveryCall_KeepsOrganizationsApart(t *testing.T) {
 				if operation == "get-organization" && got["seated"] != float64(1) {
 					t.Errorf("%s counts users of another organization: %v", name, got)
 				}
-				for _, foreign := range []string{string(c.dana), grant, restriction, mapping, hook, delivery, "Night shift", "london-1", "entra", "northwind"} {
+				for _, foreign := range []string{string(c.dana), grant, restriction, mapping, hook, delivery, role, "Nights", "Night shift", "london-1", "entra", "northwind"} {
 					if operation != "list-organizations" && bytes.Contains(raw, []byte(`"`+foreign+`"`)) {
 						t.Errorf("%s shows %s of another organization: %s", name, foreign, raw)
 					}

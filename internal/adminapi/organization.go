@@ -197,16 +197,6 @@ func list[T, U any](a *API, api huma.API, name, summary string, load func(contex
 	})
 }
 
-// Role is a role as declared, with what inclusion makes of it.
-type Role struct {
-	ID          id.Role         `json:"id"`
-	Name        string          `json:"name"`
-	Includes    []id.Role       `json:"includes" doc:"All of them, nearest first"`
-	Permissions []id.Permission `json:"permissions" doc:"With those of included roles"`
-	MayGrant    []id.Role       `json:"may_grant" doc:"All roles whose giving it allows"`
-	Protected   bool            `json:"protected"`
-}
-
 // Permission is something an application can ask about.
 type Permission struct {
 	ID   id.Permission `json:"id"`
@@ -214,35 +204,6 @@ type Permission struct {
 }
 
 func (a *API) catalogue(api huma.API) {
-	list(a, api, "roles", "Roles the organization may use",
-		func(ctx context.Context, tx *store.Tx) (out []Role, err error) {
-			c, err := tx.Catalogue(ctx)
-			if err != nil {
-				return nil, err
-			}
-			self, err := tx.Self(ctx)
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range c.Roles() {
-				if !c.Covers(self.Settings.Available(), r.ID) {
-					continue
-				}
-				role := Role{
-					ID: r.ID, Name: r.Name, Includes: append([]id.Role{}, c.Expand(r.ID)[1:]...),
-					Permissions: append([]id.Permission{}, c.PermissionsOf(r.ID)...), MayGrant: []id.Role{}, Protected: r.Protected,
-				}
-				for _, other := range c.Roles() {
-					if c.MayGrant(r.ID, other.ID) && c.Covers(self.Settings.Available(), other.ID) {
-						role.MayGrant = append(role.MayGrant, other.ID)
-					}
-				}
-				out = append(out, role)
-			}
-			return out, nil
-		},
-		func(r Role) (string, []string) { return string(r.ID), []string{string(r.ID), r.Name} },
-		func(r Role) Role { return r })
 	handle(a, api, huma.Operation{
 		OperationID: "list-permissions", Method: http.MethodGet, Path: "/permissions", Summary: "What applications can ask about",
 	}, func(ctx context.Context, in *struct{ Paging }) (out *List[Permission], err error) {

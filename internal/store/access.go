@@ -191,6 +191,9 @@ func (tx *Tx) ground(ctx context.Context) (*access.Facts, error) {
 	return &access.Facts{Catalogue: catalogue, Organization: self.Access(), Tree: self.Tree}, nil
 }
 
+// Ground is ground for those who show the rules.
+func (tx *Tx) Ground(ctx context.Context) (*access.Facts, error) { return tx.ground(ctx) }
+
 // Giver gives what an actor may give in the transaction's organization: an operator everything, a user of it what its own
 // access allows. Nobody else gives roles: what a directory or a connection brings is bounded by mappings that people made.
 func (tx *Tx) Giver(ctx context.Context, actor audit.Actor) (access.Giver, error) {

@@ -150,7 +150,7 @@ func staleRole(r CustomRole, version int64) error {
 	if version == 0 || version == r.Version {
 		return nil
 	}
-	return fault.New(fault.Stale, "Somebody has changed %s since you opened it. Look at it again, and change what it is now.", r.Name)
+	return fault.New(fault.Conflict, "Somebody has changed %s since you opened it. Look at it again, and change what it is now.", r.Name).WithCode(access.CodeRoleStale)
 }
 
 // ChangeRole makes a custom role what it is to be, for all who hold it from the commit on. Version is the state it was changed from,

@@ -268,10 +268,10 @@ func TestCustomRole_AStaleChangeIsRefused(t *testing.T) {
 		made, err := makeRole(t, db, operator, night("assets.read"))
 		must(t, err)
 		must(t, changeRole(t, db, operator, night("assets.update"), made.Version))
-		refused(t, changeRole(t, db, operator, night("billing.read"), made.Version), fault.Stale, "")
+		refused(t, changeRole(t, db, operator, night("billing.read"), made.Version), fault.Conflict, access.CodeRoleStale)
 		refused(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			return tx.DeleteRole(ctx, operator, made.ID, made.Version)
-		}), fault.Stale, "")
+		}), fault.Conflict, access.CodeRoleStale)
 		must(t, changeRole(t, db, operator, night("billing.read"), made.Version+1))
 	})
 }

@@ -118,8 +118,39 @@ func (db *DB) EnsureSAMLKeys(ctx context.Context, org id.Organization, c id.Conn
 	return keys, db.Read(ctx, org, read)
 }
 
+// SAMLConnection gives a connection that signs people in by SAML; a fault of kind NotFound for any other.
+func (tx *Tx) SAMLConnection(ctx context.Context, c id.Connection) (connection.Connection, error) {
+	found, err := tx.SignInConnection(ctx, c)
+	if err == nil && found.Protocol != connection.SAML {
+		err = fault.New(fault.NotFound, "%s does not sign people in by SAML.", found.Name)
+	}
+	return found.Connection, err
+}
+
+// KeyedConnection gives a connection whose provider knows us by keys of our own, and by keys of these purposes; a fault of kind
+// NotFound for any other connection, of kind Invalid for another purpose.
+func (tx *Tx) KeyedConnection(ctx context.Context, c id.Connection, purposes ...KeyPurpose) (connection.Connection, error) {
+	found, err := tx.SignInConnection(ctx, c)
+	if err == nil && !found.OwnsKeys() {
+		err = fault.New(fault.NotFound, "%s does not know us by keys of our own.", found.Name)
+	}
+	for _, p := range purposes {
+		switch {
+		case err != nil:
+		case p != KeySigns && p != KeyDecrypts:
+			err = fault.New(fault.Invalid, "It was not said what the key is for.").WithField("purpose", "It is %s or %s.", KeySigns, KeyDecrypts)
+		case p != KeySigns && found.Protocol != connection.SAML:
+			err = fault.New(fault.Invalid, "Towards an OpenID Provider there are keys that sign only.").WithField("purpose", "It is %s.", KeySigns)
+		}
+	}
+	return found.Connection, err
+}
+
 // AddSAMLKey keeps a made key as the next one of its purpose.
 func (tx *Tx) AddSAMLKey(ctx context.Context, actor audit.Actor, c id.Connection, k SAMLKey) error {
+	if _, err := tx.KeyedConnection(ctx, c, k.Purpose); err != nil {
+		return err
+	}
 	keys, err := tx.lockedSAMLKeys(ctx, c)
 	if err != nil {
 		return err
