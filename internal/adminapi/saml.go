@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/vestibule-id/vestibule/internal/connection"
-	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
@@ -105,23 +104,6 @@ func samlKey(k store.SAMLKey) SAMLKey {
 	}
 }
 
-func samlConnection(ctx context.Context, tx *store.Tx, c id.Connection) (connection.Connection, error) {
-	found, err := tx.SignInConnection(ctx, c)
-	if err == nil && found.Protocol != connection.SAML {
-		err = fault.New(fault.NotFound, "The connection %s does not sign people in by SAML.", c)
-	}
-	return found.Connection, err
-}
-
-// keyedConnection reads a connection whose provider knows us by keys of our own.
-func keyedConnection(ctx context.Context, tx *store.Tx, c id.Connection) (connection.Connection, error) {
-	found, err := tx.SignInConnection(ctx, c)
-	if err == nil && !found.OwnsKeys() {
-		err = fault.New(fault.NotFound, "The provider of the connection %s does not know us by keys of our own.", c)
-	}
-	return found.Connection, err
-}
-
 func (a *API) samlMetadata(api huma.API) {
 	const path = "/organizations/{organization}/connections/{connection}/metadata"
 	handle(a, api, huma.Operation{
@@ -129,7 +111,7 @@ func (a *API) samlMetadata(api huma.API) {
 		Summary: "What a SAML connection knows of its identity provider, and what waits to be approved",
 	}, func(ctx context.Context, in *OfConnection) (out *one[SAMLMetadata], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
-			c, err := samlConnection(ctx, tx, in.Connection)
+			c, err := tx.SAMLConnection(ctx, in.Connection)
 			if err != nil {
 				return err
 			}
@@ -158,7 +140,7 @@ func (a *API) samlMetadata(api huma.API) {
 			DefaultStatus: http.StatusNoContent, Summary: decision.summary,
 		}, func(ctx context.Context, in *decideMetadata) (*Nothing, error) {
 			return &Nothing{}, a.write(ctx, in.Organization, func(tx *store.Tx) error {
-				if _, err := samlConnection(ctx, tx, in.Connection); err != nil {
+				if _, err := tx.SAMLConnection(ctx, in.Connection); err != nil {
 					return err
 				}
 				return tx.DecideSAMLMetadata(ctx, actorOf(ctx), in.Connection, in.Body.Fingerprint, decision.approve, in.Body.Reason)
@@ -179,7 +161,7 @@ func (a *API) samlKeys(api huma.API) {
 		OperationID: "list-connection-keys", Method: http.MethodGet, Path: path, Summary: "Our own keys towards an identity provider: SAML, or OpenID Connect with private_key_jwt",
 	}, func(ctx context.Context, in *OfConnection) (out *List[SAMLKey], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
-			c, err := keyedConnection(ctx, tx, in.Connection)
+			c, err := tx.KeyedConnection(ctx, in.Connection)
 			if err != nil {
 				return err
 			}
@@ -194,10 +176,7 @@ func (a *API) samlKeys(api huma.API) {
 		Summary: "Make the next key: it is published at once, and used once it is put in use",
 	}, func(ctx context.Context, in *makeKey) (*one[SAMLKey], error) {
 		err := a.read(ctx, in.Organization, func(tx *store.Tx) error {
-			c, err := keyedConnection(ctx, tx, in.Connection)
-			if err == nil && c.Protocol != connection.SAML && store.KeyPurpose(in.Body.Purpose) != store.KeySigns {
-				err = fault.New(fault.Invalid, "Towards an OpenID Provider there are keys that sign only.")
-			}
+			_, err := tx.KeyedConnection(ctx, in.Connection, store.KeyPurpose(in.Body.Purpose))
 			return err
 		})
 		if err != nil {

@@ -2,11 +2,13 @@ package adminapi_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/saml/samltest"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
@@ -83,5 +85,38 @@ func TestConnectionMetadata_WaitsUntilItIsApproved(t *testing.T) {
 			t.Errorf("in use: %v", n)
 		}
 		c.want(404, "DELETE", keys+"/nothing", "")
+	})
+}
+
+// Whether a provider knows us by keys of our own is decided in one place; each door says it in its own form.
+func TestConnectionKeys_AreThoseThatTheProviderKnowsUsBy(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		at := northwind + "/connections/"
+		c.want(201, "POST", northwind+"/connections", `{"id":"secret","protocol":"oidc","name":"By secret",`+corp+`}`)
+		c.want(201, "POST", northwind+"/connections", `{"id":"keyed","protocol":"oidc","name":"By key","auth_method":"private_key_jwt",`+
+			strings.Replace(corp, `"client_secret":"s3cret-word",`, "", 1)+`}`)
+		for _, call := range [][2]string{{"GET", ""}, {"POST", `{"purpose":"signing"}`}} {
+			if got := c.want(404, call[0], at+"secret/keys", call[1]); got["detail"] != "By secret does not know us by keys of our own." {
+				t.Errorf("%v: %v", call, got)
+			}
+		}
+		if got := c.want(404, "GET", at+"keyed/metadata", ""); got["detail"] != "By key does not sign people in by SAML." {
+			t.Errorf("%v", got)
+		}
+		if got := c.want(422, "POST", at+"keyed/keys", `{"purpose":"encryption"}`); !strings.Contains(toText(t, got), `"field":"purpose"`) {
+			t.Errorf("%v", got)
+		}
+		c.want(201, "POST", at+"keyed/keys", `{"purpose":"signing"}`)
+		// Nor by the way behind the doors.
+		key, err := c.db.MakeSAMLKey("northwind", "secret", store.KeySigns)
+		if err == nil {
+			err = c.db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+				return tx.AddSAMLKey(t.Context(), audit.Actor{Kind: audit.ActorOperator, ID: "op"}, "secret", key)
+			})
+		}
+		if fault.KindOf(err) != fault.NotFound {
+			t.Errorf("a key that nobody knows us by: %v", err)
+		}
 	})
 }

@@ -103,11 +103,7 @@ func samlConnection(v *visit, tx *store.Tx) (connection.Connection, error) {
 	if err := v.setsUp(); err != nil {
 		return connection.Connection{}, err
 	}
-	found, err := tx.SignInConnection(v.ctx, id.Connection(chi.URLParam(v.r, "connection")))
-	if err == nil && found.Protocol != connection.SAML {
-		err = fault.New(fault.NotFound, "%s does not sign people in by SAML.", found.Name)
-	}
-	return found.Connection, err
+	return tx.SAMLConnection(v.ctx, id.Connection(chi.URLParam(v.r, "connection")))
 }
 
 // published is where the provider reads our keys.
@@ -124,11 +120,7 @@ func keyedConnection(v *visit, tx *store.Tx) (connection.Connection, error) {
 	if err := v.setsUp(); err != nil {
 		return connection.Connection{}, err
 	}
-	found, err := tx.SignInConnection(v.ctx, id.Connection(chi.URLParam(v.r, "connection")))
-	if err == nil && !found.OwnsKeys() {
-		err = fault.New(fault.NotFound, "%s does not know us by keys of our own.", found.Name)
-	}
-	return found.Connection, err
+	return tx.KeyedConnection(v.ctx, id.Connection(chi.URLParam(v.r, "connection")))
 }
 
 func (c *Console) samlKeys(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -323,13 +315,17 @@ func (c *Console) askMetadata(w http.ResponseWriter, r *http.Request) error {
 
 // makeSAMLKey makes the next key of a purpose. It is made before the transaction that keeps it, since that takes a moment.
 func (c *Console) makeSAMLKey(w http.ResponseWriter, r *http.Request) error {
-	v, of, err := c.allowed(w, r, keyedConnection)
+	var purpose store.KeyPurpose
+	v, of, err := c.allowed(w, r, func(v *visit, tx *store.Tx) (connection.Connection, error) {
+		of, err := keyedConnection(v, tx)
+		if err != nil {
+			return of, err
+		}
+		purpose = store.KeyPurpose(r.PostFormValue("purpose"))
+		return tx.KeyedConnection(v.ctx, of.ID, purpose)
+	})
 	if v == nil || of.ID == "" {
 		return err
-	}
-	purpose := store.KeyPurpose(r.PostFormValue("purpose"))
-	if purpose != store.KeySigns && (purpose != store.KeyDecrypts || of.Protocol != connection.SAML) {
-		return c.refusedChange(v, fault.New(fault.Invalid, "The form did not say what the key is for."))
 	}
 	if _, err := c.DB.EnsureSAMLKeys(v.ctx, of.Organization, of.ID); err != nil {
 		return err
