@@ -78,3 +78,6 @@ func (db *DB) GetTogether(ctx context.Context, org id.Organization, dir id.Direc
 	}
 	return out
 }
+
+// AppendTexts appends arrays to a statement's arguments, announced as one.
+var AppendTexts = appendTexts
