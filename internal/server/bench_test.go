@@ -18,14 +18,14 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store/storetest"
 )
 
-// BenchmarkReads reads one record through a whole node over a socket. The client allocates nothing, so that what is counted is the
-// node's own: its requests, and what is done beside them for their log. Hello is what net/http takes of it.
-func BenchmarkReads(b *testing.B) {
+// BenchmarkRequests reads and creates one record at a time through a whole node over a socket. The client allocates next to nothing, so
+// that what is counted is the node's own: its requests, and what is done beside them for their log. Hello is what net/http takes of it.
+func BenchmarkRequests(b *testing.B) {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"hello":"world"}`) })
 	b.Run("hello", func(b *testing.B) {
 		s := httptest.NewServer(hello)
 		defer s.Close()
-		reading(b, s.Listener.Addr().String(), func(int) string { return "/" })
+		asking(b, s.Listener.Addr().String(), http.StatusOK, getting(func(int) string { return "/" }))
 	})
 	for _, kind := range storetest.Kinds {
 		b.Run(string(kind), func(b *testing.B) {
@@ -44,18 +44,30 @@ func BenchmarkReads(b *testing.B) {
 				}
 			})
 			b.Run("get", func(b *testing.B) {
-				reading(b, l.Addr().String(), func(i int) string { return benchBase + "/Users/" + users[i%len(users)] })
+				asking(b, l.Addr().String(), http.StatusOK, getting(func(i int) string { return benchBase + "/Users/" + users[i] }))
 			})
 			b.Run("filter", func(b *testing.B) {
-				reading(b, l.Addr().String(), func(i int) string {
-					return benchBase + fmt.Sprintf("/Users?filter=userName+eq+%%22USER%d%%40x.org%%22", i%len(users))
+				asking(b, l.Addr().String(), http.StatusOK, getting(func(i int) string {
+					return benchBase + fmt.Sprintf("/Users?filter=userName+eq+%%22USER%d%%40x.org%%22", i)
+				}))
+			})
+			b.Run("create", func(b *testing.B) {
+				next := len(users)
+				asking(b, l.Addr().String(), http.StatusCreated, func(int) []byte {
+					next++
+					body := person(next)
+					return fmt.Appendf(nil, "POST %s/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nContent-Type: application/scim+json\r\n"+
+						"Content-Length: %d\r\n\r\n%s", benchBase, len(body), body)
 				})
 			})
 		})
 	}
 }
 
-const benchBase = "/scim/northwind/entra/v2"
+const (
+	benchBase  = "/scim/northwind/entra/v2"
+	benchUsers = 100
+)
 
 // nodeOf is a node with a directory of a few people.
 func nodeOf(b *testing.B, kind storetest.Kind) (*Server, []string) {
@@ -78,13 +90,9 @@ func nodeOf(b *testing.B, kind storetest.Kind) (*Server, []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	users := make([]string, 100)
+	users := make([]string, benchUsers)
 	for i := range users {
-		r := httptest.NewRequest(http.MethodPost, benchBase+"/Users", strings.NewReader(fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User",
-			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],"externalId":"e-%d","userName":"user%d@x.org","active":true,"displayName":"User %d",
-			"name":{"givenName":"G","familyName":"F","formatted":"G F"},"emails":[{"type":"work","value":"user%d@x.org","primary":true}],"title":"T",
-			"phoneNumbers":[{"type":"work","value":"+44 20 7946 0000"}],"addresses":[{"type":"work","streetAddress":"1 High Street","locality":"London"}],
-			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"D","costCenter":"C"}}`, i, i, i, i)))
+		r := httptest.NewRequest(http.MethodPost, benchBase+"/Users", strings.NewReader(person(i)))
 		r.Header.Set("Authorization", "Bearer word")
 		r.Header.Set("Content-Type", "application/scim+json")
 		w := httptest.NewRecorder()
@@ -98,7 +106,26 @@ func nodeOf(b *testing.B, kind storetest.Kind) (*Server, []string) {
 	return s, users
 }
 
-func reading(b *testing.B, address string, path func(i int) string) {
+// person is what a directory pushes of the i-th.
+func person(i int) string {
+	return fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User",
+		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],"externalId":"e-%d","userName":"user%d@x.org","active":true,"displayName":"User %d",
+		"name":{"givenName":"G","familyName":"F","formatted":"G F"},"emails":[{"type":"work","value":"user%d@x.org","primary":true}],"title":"T",
+		"phoneNumbers":[{"type":"work","value":"+44 20 7946 0000"}],"addresses":[{"type":"work","streetAddress":"1 High Street","locality":"London"}],
+		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"D","costCenter":"C"}}`, i, i, i, i)
+}
+
+// getting asks for one path after the other, and then again from the first.
+func getting(path func(i int) string) func(int) []byte {
+	requests := make([][]byte, benchUsers)
+	for i := range requests {
+		requests[i] = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nAccept: application/scim+json\r\n\r\n", path(i))
+	}
+	return func(i int) []byte { return requests[i%len(requests)] }
+}
+
+// asking sends a request, reads its answer, and sends the next.
+func asking(b *testing.B, address string, expected int, request func(i int) []byte) {
 	b.Helper()
 	c, err := new(net.Dialer).DialContext(b.Context(), "tcp", address)
 	if err != nil {
@@ -106,12 +133,8 @@ func reading(b *testing.B, address string, path func(i int) string) {
 	}
 	defer c.Close()
 	in := bufio.NewReaderSize(c, 64<<10)
-	requests := make([][]byte, 100)
-	for i := range requests {
-		requests[i] = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nAccept: application/scim+json\r\n\r\n", path(i))
-	}
 	once := func(i int) {
-		if _, err := c.Write(requests[i%len(requests)]); err != nil {
+		if _, err := c.Write(request(i)); err != nil {
 			b.Fatal(err)
 		}
 		status, length := 0, 0
@@ -131,11 +154,11 @@ func reading(b *testing.B, address string, path func(i int) string) {
 				length, _ = strconv.Atoi(string(n))
 			}
 		}
-		if _, err := in.Discard(length); err != nil || status != http.StatusOK {
+		if _, err := in.Discard(length); err != nil || status != expected {
 			b.Fatal(status, err)
 		}
 	}
-	for i := range 2 * len(requests) {
+	for i := range 2 * benchUsers {
 		once(i)
 	}
 	b.ReportAllocs()
