@@ -112,6 +112,26 @@ func TestImports_LibrariesDoNotLeak(t *testing.T) {
 	}
 }
 
+// A library that brings the profiler opens its doors on the default mux, and has the runtime note where memory is taken.
+func TestImports_NoProfiler(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/vestibule")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := strings.Fields(string(out))
+	if !slices.Contains(all, "net/http") {
+		t.Fatal("the program's packages were not found")
+	}
+	for _, path := range []string{"net/http/pprof", "runtime/pprof"} {
+		if slices.Contains(all, path) {
+			t.Errorf("the program holds %s", path)
+		}
+	}
+}
+
 func belongs(list []string, pkg string) bool {
 	return slices.ContainsFunc(list, func(p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") })
 }
