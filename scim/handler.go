@@ -257,11 +257,13 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	send(w, e.Status, body)
 }
 
+// Headers of every answer with a body. The values are shared; people's data is kept by no cache between us and the client.
+var mediaType, noStore = []string{MediaType}, []string{"no-store"}
+
 func send(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", MediaType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	// People's data: no cache between us and the client keeps it.
-	w.Header().Set("Cache-Control", "no-store")
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"] = mediaType, noStore
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client has gone; there is nobody to tell
 }

@@ -396,18 +396,20 @@ func texts(document string, each func(string)) {
 		}
 		document = document[at:]
 		end := 1
-		for end < len(document) && document[end] != '"' {
-			if document[end] == '\\' {
-				end++
+		for {
+			next := strings.IndexByte(document[end:], '"')
+			if next < 0 {
+				return
+			}
+			end += next
+			if escapes := end - len(strings.TrimRight(document[:end], `\`)); escapes%2 == 0 {
+				break
 			}
 			end++
 		}
-		if end >= len(document) {
-			return
-		}
 		literal := document[:end+1]
 		document = document[end+1:]
-		if rest := strings.TrimLeft(document, " \t\r\n"); strings.HasPrefix(rest, ":") {
+		if colonFirst(document) {
 			continue
 		}
 		value := literal[1:end]
@@ -418,9 +420,24 @@ func texts(document string, each func(string)) {
 	}
 }
 
+// usualWords is how many words a request of a user usually has.
+const usualWords = 40
+
+// colonFirst reports whether a text of JSON goes on with a colon, so that what stood before it was a name.
+func colonFirst(rest string) bool {
+	for i := range len(rest) {
+		switch rest[i] {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return rest[i] == ':'
+		}
+	}
+	return false
+}
+
 // search gathers what the request may be looked for by.
 func (e *exchange) search(r *directory.Request) string {
-	words := []string{r.ResourceName, r.ResourceID, r.Operation, e.filter}
+	words := append(make([]string, 0, usualWords), r.ResourceName, r.ResourceID, r.Operation, e.filter)
 	size := 0
 	keep := func(v string) {
 		if v != masked && !strings.HasPrefix(v, "urn:") && size < 2000 {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // rows is what a query answers, the same on both stores. While rows are open the transaction runs no other statement.
@@ -138,6 +140,15 @@ func (m moment) Scan(src any) error {
 	return nil
 }
 
+// ScanInt64 is Scan for pgx, which would have to make a value of any type of it first.
+func (m moment) ScanInt64(v pgtype.Int8) error {
+	*m.to = time.Time{}
+	if v.Valid {
+		*m.to = fromMicros(v.Int64)
+	}
+	return nil
+}
+
 type document struct{ to any }
 
 // decode scans a JSON column into a value; null leaves it as it is.
@@ -174,6 +185,12 @@ func (r raw) Scan(src any) error {
 	default:
 		return fmt.Errorf("a JSON column holds a %T", src)
 	}
+	return nil
+}
+
+// ScanBytes is Scan for pgx, which would copy the document once more.
+func (r raw) ScanBytes(v []byte) error {
+	*r.to = append(json.RawMessage(nil), v...)
 	return nil
 }
 
