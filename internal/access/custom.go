@@ -214,6 +214,21 @@ func Redefine(giver Giver, f *Facts, used []id.Role) error {
 	return nil
 }
 
+// MayPut reports whether the giver may put a permission into a custom role.
+func (g Giver) MayPut(p id.Permission) bool {
+	if g.Operator {
+		return true
+	}
+	held, lasting := g.Access.holds(p)
+	return held && lasting
+}
+
+// MayName reports whether the giver may put a role into a custom role, or into what its holders may give; self is that role's own id.
+func (g Giver) MayName(f *Facts, self, r id.Role) bool {
+	until, may := g.untilNamed(self, r, f.Tree.Root())
+	return may && until.IsZero()
+}
+
 func (g Giver) managesRoles(f *Facts) error {
 	if g.Operator || g.Access != nil && g.Access.Everywhere(RolesManage) {
 		return nil

@@ -108,7 +108,7 @@ func (c *Console) organization(r chi.Router) {
 	c.mountInvitations(r)
 	c.mountNotifications(r)
 	r.Get("/resources", c.view("resources", "Resources", c.resources))
-	r.Get("/roles", c.view("roles", "Roles", c.roles))
+	c.mountRoles(r)
 	r.Get("/directories", c.view("directories", "Directories", c.directories))
 	c.mountRequests(r)
 	c.mountTokens(r)

@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/json"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,79 +57,6 @@ func (c *Console) resources(v *visit, tx *store.Tx) (templ.Component, error) {
 		}
 	}
 	return resourcesPage(resources{v.frame, treeOf(v.organization.Tree, given)}), nil
-}
-
-// roleCard is a role as the operator declared it.
-type roleCard struct {
-	ID, Name    string
-	Permissions []permissionLine
-	Inherited   []permissionLine
-	Includes    []string
-	MayGive     string
-	Protected   bool
-	Available   bool
-	Default     bool
-	Excluded    []string
-	Given       int
-}
-
-type roles struct {
-	*frame
-	Roles []roleCard
-}
-
-func (c *Console) roles(v *visit, tx *store.Tx) (templ.Component, error) {
-	if err := v.viewer.demand(v.frame, access.UsersRead); err != nil {
-		return nil, err
-	}
-	given := map[id.Role]int{}
-	if v.viewer.everywhere(access.UsersRead) {
-		var err error
-		if given, err = tx.RoleCounts(v.ctx); err != nil {
-			return nil, err
-		}
-	}
-	catalogue, organization := v.viewer.ground.Catalogue, v.viewer.ground.Organization
-	names := map[id.Permission]string{}
-	for _, p := range catalogue.Permissions() {
-		names[p.ID] = either(p.Name, string(p.ID))
-	}
-	roleNames := func(list []id.Role) (out []string) {
-		for _, r := range list {
-			out = append(out, catalogue.Name(r))
-		}
-		return out
-	}
-	l := roles{frame: v.frame}
-	for _, r := range catalogue.Roles() {
-		card := roleCard{
-			ID: string(r.ID), Name: catalogue.Name(r.ID), Includes: roleNames(catalogue.Expand(r.ID)[1:]), Protected: r.Protected,
-			Available: catalogue.Covers(organization.Available, r.ID), Excluded: roleNames(catalogue.Excluded(r.ID)), Given: given[r.ID],
-			Default: slices.ContainsFunc(organization.DefaultRoles, func(d access.RoleAt) bool { return d.Role == r.ID }),
-		}
-		for _, p := range catalogue.PermissionsOf(r.ID) {
-			line := permissionLine{string(p), names[p]}
-			if slices.Contains(r.Permissions, p) {
-				card.Permissions = append(card.Permissions, line)
-			} else {
-				card.Inherited = append(card.Inherited, line)
-			}
-		}
-		var may []id.Role
-		for _, other := range catalogue.Roles() {
-			if catalogue.MayGrant(r.ID, other.ID) {
-				may = append(may, other.ID)
-			}
-		}
-		switch {
-		case len(may) == len(catalogue.Roles()):
-			card.MayGive = "Every role"
-		case len(may) > 0:
-			card.MayGive = strings.Join(roleNames(may), ", ")
-		}
-		l.Roles = append(l.Roles, card)
-	}
-	return rolesPage(l), nil
 }
 
 // directoryLine is a directory with how it is doing.

@@ -86,7 +86,10 @@ func (f *frame) navigation() []block {
 		if v.everywhere(access.UsersRead) {
 			people = append(people, link{"groups", "groups", "Groups", "users", 0})
 		}
-		people = append(people, link{"resources", "resources", "Resources", "tree", 0}, link{"roles", "roles", "Roles", "key", 0})
+		people = append(people, link{"resources", "resources", "Resources", "tree", 0})
+	}
+	if v.may(access.UsersRead) || v.makesRoles() {
+		people = append(people, link{"roles", "roles", "Roles", "key", 0})
 	}
 	if v.operator == nil {
 		people = append(people, link{"me", "me", "My access", "shield", 0}, link{"account", "me/security", "My account", "lock", 0},

@@ -215,7 +215,7 @@ func endOf(day string) (time.Time, error) {
 func rolePicks(g access.Giver, f *access.Facts, e *access.Effective, chosen []id.Role, at []id.Resource) []pick {
 	var out []pick
 	for _, r := range f.Catalogue.Roles() {
-		p := pick{ID: string(r.ID), Name: f.Catalogue.Name(r.ID), Detail: detailOf(f.Catalogue, r.ID)}
+		p := pick{ID: string(r.ID), Name: f.Catalogue.Name(r.ID), Detail: detailOf(f.Catalogue, r.ID), Type: kindOf(r)}
 		brings := slices.IndexFunc(chosen, func(o id.Role) bool { return o != r.ID && f.Catalogue.Carries(o, r.ID) })
 		held := heldAt(e, r.ID, at)
 		switch {

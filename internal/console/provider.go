@@ -237,7 +237,7 @@ func (v *visit) rolePicks(chosen func(id.Role) bool) (out []pick) {
 	ground := v.viewer.ground
 	for _, r := range ground.Catalogue.Roles() {
 		if ground.Catalogue.Covers(ground.Organization.Available, r.ID) {
-			out = append(out, pick{ID: string(r.ID), Name: ground.Catalogue.Name(r.ID), Chosen: chosen(r.ID)})
+			out = append(out, pick{ID: string(r.ID), Name: ground.Catalogue.Name(r.ID), Type: kindOf(r), Chosen: chosen(r.ID)})
 		}
 	}
 	return out
@@ -251,6 +251,11 @@ func (v *visit) resourcePicks(chosen func(id.Resource) bool) (out []pick) {
 	return out
 }
 
+// declaredPicks is rolePicks of what a relationship can name: no custom roles.
+func (v *visit) declaredPicks(chosen func(id.Role) bool) []pick {
+	return slices.DeleteFunc(v.rolePicks(chosen), func(p pick) bool { return access.IsCustom(id.Role(p.ID)) })
+}
+
 func (c *Console) termsForm(v *visit, tx *store.Tx) (templ.Component, error) {
 	l, err := v.providerOf(tx)
 	if err != nil {
@@ -259,7 +264,7 @@ func (c *Console) termsForm(v *visit, tx *store.Tx) (templ.Component, error) {
 	root := v.viewer.ground.Tree.Root()
 	page := termsView{
 		frame: v.frame, Line: l, MFA: l.Terms.RequireMFA,
-		Roles: v.rolePicks(func(r id.Role) bool {
+		Roles: v.declaredPicks(func(r id.Role) bool {
 			return slices.Contains(l.Terms.AllowedRoles, r) || slices.Contains(l.Terms.AllowedRoles, access.Every)
 		}),
 		Resources: v.resourcePicks(func(r id.Resource) bool {
@@ -314,7 +319,7 @@ func (c *Console) offerForm(v *visit, _ *store.Tx) (templ.Component, error) {
 	if err := v.provides(); err != nil {
 		return nil, err
 	}
-	return termsPage(termsView{frame: v.frame, Offer: true, Roles: v.rolePicks(func(id.Role) bool { return false })}), nil
+	return termsPage(termsView{frame: v.frame, Offer: true, Roles: v.declaredPicks(func(id.Role) bool { return false })}), nil
 }
 
 func (c *Console) offer(v *visit, tx *store.Tx) (done, to string, err error) {

@@ -72,8 +72,11 @@ func (v *viewer) gives() bool { return v.ground != nil && v.giver().Any(v.ground
 // opens reports whether the console shows the viewer more than themselves.
 func (v *viewer) opens() bool {
 	return v.may(access.UsersRead) || v.may(access.UsersManage) || v.everywhere(access.AuditRead) ||
-		v.everywhere(access.ConnectionsManage) || v.gives()
+		v.everywhere(access.ConnectionsManage) || v.makesRoles() || v.gives()
 }
+
+// makesRoles reports whether the viewer makes and changes custom roles.
+func (v *viewer) makesRoles() bool { return v.everywhere(access.RolesManage) }
 
 // demand refuses who does not hold a permission anywhere, in words that say what to ask for.
 func (v *viewer) demand(f *frame, p id.Permission) error {
@@ -148,15 +151,10 @@ func (c *Console) operator(ctx context.Context, r *http.Request) (*store.Operato
 
 // load reads, in the transaction of the page or of the change, what the viewer may do there now.
 func (v *viewer) load(ctx context.Context, tx *store.Tx) error {
-	catalogue, err := tx.Catalogue(ctx)
-	if err != nil {
+	var err error
+	if v.ground, err = tx.Ground(ctx); err != nil {
 		return err
 	}
-	self, err := tx.Self(ctx)
-	if err != nil {
-		return err
-	}
-	v.ground = &access.Facts{Catalogue: catalogue, Organization: self.Access(), Tree: self.Tree}
 	if v.session == nil {
 		return nil
 	}
