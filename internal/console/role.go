@@ -204,6 +204,14 @@ func (f roleForm) reached() string {
 	return number(f.People) + " people have this role. What you change here holds for them from the moment it is saved."
 }
 
+// uses says where the role is in use.
+func (f roleForm) uses() string {
+	if len(f.Used) == 0 {
+		return ""
+	}
+	return "In use: " + strings.Join(f.Used, "; ") + "."
+}
+
 // fill works out what can be chosen.
 func (f *roleForm) fill(ctx context.Context, v *visit, tx *store.Tx) error {
 	f.frame = v.frame

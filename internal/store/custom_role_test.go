@@ -110,6 +110,28 @@ func TestCustomRole_IsGivenAndInForceAndChangesForItsHoldersAtOnce(t *testing.T)
 	})
 }
 
+// Another node has read the organization before the change, and keeps nothing of it.
+func TestCustomRole_AChangeIsInForceOnEveryNodeAtOnce(t *testing.T) {
+	t.Parallel()
+	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
+		url := storetest.URL(t, kind)
+		here, there := storetest.OpenURL(t, url), storetest.OpenURL(t, url)
+		_, _, cem := roleWorld(t, here)
+		_, err := makeRole(t, here, operator, night("assets.update"))
+		must(t, err)
+		_, err = given(t, here, operator, store.Grant{User: cem, Role: "custom:night"})
+		must(t, err)
+		for _, p := range []id.Permission{"billing.read", "assets.update", "users.read"} {
+			must(t, changeRole(t, here, operator, night(p), 0))
+			for _, db := range []*store.DB{there, here} {
+				if e := effective(t, db, cem); !slices.Equal(e.Permissions("northwind"), append([]id.Permission{"assets.read"}, p)) {
+					t.Errorf("after the change to %s: %v", p, e.Permissions("northwind"))
+				}
+			}
+		}
+	})
+}
+
 // Each organization's roles are its own: another knows nothing of them, and one of the same id there is another role.
 func TestCustomRole_IsUnknownInAnotherOrganization(t *testing.T) {
 	t.Parallel()
