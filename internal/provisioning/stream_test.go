@@ -48,6 +48,49 @@ func TestStream_AGroupOfManyPagesIsWhole(t *testing.T) {
 	})
 }
 
+// Each member bears the name that the directory gave it, whether the group holds everybody, few of the people between its members, or
+// somebody without a name.
+func TestStream_MembersBearTheirNames(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w *world) {
+		c := w.plain()
+		group := c.fill(5200)
+		ids := c.do(200, "GET", "/Groups/"+group, "").values("members")
+		c.patch(200, "/Users/"+ids[4500], `{"op":"remove","path":"displayName"}`)
+		c.patch(200, "/Users/"+ids[4504], `{"op":"replace","path":"displayName","value":"Ævar"}`)
+		want := map[string]string{}
+		for first := 1; first <= len(ids); first += 200 {
+			a := c.do(200, "GET", fmt.Sprintf("/Users?attributes=displayName&count=200&startIndex=%d", first), "")
+			for _, u := range a.objects("Resources") {
+				name, _ := u["displayName"].(string)
+				want[u["id"].(string)] = name
+			}
+		}
+		check := func(expected []string) {
+			t.Helper()
+			members := c.do(200, "GET", "/Groups/"+group, "").objects("members")
+			if len(members) != len(expected) {
+				t.Fatalf("%d members instead of %d", len(members), len(expected))
+			}
+			for i, m := range members {
+				name, there := m["display"].(string)
+				if id := m["value"].(string); id != expected[i] || name != want[id] || there != (name != "") {
+					t.Fatalf("member %d is %v, instead of %s called %q", i, m, expected[i], want[expected[i]])
+				}
+			}
+		}
+		check(ids)
+
+		// Two thousand fill a page; of those behind them every fourth is left.
+		few := slices.Clone(ids[:2000])
+		for i := 2000; i < len(ids); i += 4 {
+			few = append(few, ids[i])
+		}
+		c.patch(204, "/Groups/"+group, `{"op":"replace","path":"members","value":[{"value":"`+strings.Join(few, `"},{"value":"`)+`"}]}`)
+		check(few)
+	})
+}
+
 // fill makes a group of so many users, pushed by bulk.
 func (c *client) fill(n int) string {
 	c.w.t.Helper()

@@ -220,6 +220,16 @@ func (a answer) ids() []string {
 	return out
 }
 
+// objects gives a list of the answer.
+func (a answer) objects(name string) []map[string]any {
+	list, _ := a.body[name].([]any)
+	out := make([]map[string]any, len(list))
+	for i, r := range list {
+		out[i], _ = r.(map[string]any)
+	}
+	return out
+}
+
 func (a answer) meta(name string) string {
 	m, _ := a.body["meta"].(map[string]any)
 	s, _ := m[name].(string)

@@ -107,7 +107,7 @@ func (p *Push) membersOf(group string) string {
 	return `(
 			select ` + p.tx.d.jsonRows(`s.member_id, s.display, s.type`) + `
 			from (
-				select m.member_id, ` + memberDisplay + ` as display, ` + memberType + ` as type
+				select m.member_id, ` + p.tx.d.memberDisplay() + ` as display, ` + memberType + ` as type
 				from group_members m
 				where m.organization = $1
 					and m.group_id = ` + group + `
