@@ -102,6 +102,17 @@ for (const setting of [
       await page.getByRole("button", { name: "Give", exact: true }).click();
       await page.getByText("has it now").waitFor();
       await look(page, "provider-people");
+      // Who it is, what they may do and why, on a page of their own; what was given is taken away from there.
+      await page.getByRole("link", { name: "Fred of Fieldserv" }).click();
+      await page.getByText("Default role of Fieldserv, within the terms").first().waitFor();
+      assert.match(await page.locator("main").innerText(), /Given by Oda Operator/);
+      await look(page, "provider-person");
+      await page.getByLabel("Do what").selectOption("assets.update");
+      await page.getByRole("button", { name: "Ask", exact: true }).click();
+      await look(page, "provider-person-asked");
+      await page.goto(`${here.url}/o/northwind/users`);
+      await page.getByRole("link", { name: "who of Fieldserv, and why" }).waitFor();
+      await look(page, "provider-users");
       const got = await signIn(here, fred.page, "fred", forNorthwind);
       assert.deepEqual(got.claims.grants.map((g) => `${g.role}@${g.resource}`).sort(), ["asset-editor@london-1", "task-manager@london-1"]);
     });

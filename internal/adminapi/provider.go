@@ -209,8 +209,8 @@ func (a *API) providers(api huma.API) {
 	})
 	handle(a, api, huma.Operation{
 		OperationID: "list-provider-users", Method: http.MethodGet, Path: providers + "/{provider}/users",
-		Summary:     "The provider's users to whom something was given here, or who were here",
-		Description: "With email, the one of the provider's users with exactly this address, to give a role to: a provider's people are not listed.",
+		Summary:     "The provider's users who have access here, or were here",
+		Description: "To whom something was given, who opened an application, and everybody active where the provider's default roles come to something within the terms. What each may do, and why, is under /users/{user}/access. With email, the one of the provider's users with exactly this address, to give a role to: nobody else of a provider is listed.",
 	}, func(ctx context.Context, in *struct {
 		OfProvider
 		Paging
@@ -221,19 +221,13 @@ func (a *API) providers(api huma.API) {
 			if _, err := tx.Relationship(ctx, in.Provider, in.Organization); err != nil {
 				return err
 			}
-			all, err := tx.ProviderUsers(ctx, in.Provider)
 			if in.Email != "" {
-				all = nil
-				var u store.ProviderUser
-				if u, err = tx.ProviderUserByAddress(ctx, in.Provider, in.Email); err == nil {
-					all = []store.ProviderUser{u}
-				}
-			}
-			if err != nil {
+				u, err := tx.ProviderUserByAddress(ctx, in.Provider, in.Email)
+				out = listOf([]store.ProviderUser{u}, "", providerUserOf)
 				return err
 			}
-			page, next, err := cut(in.Paging, all, func(u store.ProviderUser) string { return string(u.User) })
-			out = listOf(page, next, providerUserOf)
+			users, next, err := tx.ProviderUsers(ctx, in.Provider, in.Cursor, in.Limit)
+			out = listOf(users, next, providerUserOf)
 			return err
 		})
 		return out, err

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
 )
 
 const (
@@ -99,5 +102,39 @@ func TestProviders_TheirUsersAreGivenRolesByAddressAndNothingElseIsSeen(t *testi
 		c.want(204, "DELETE", served, "")
 		c.want(404, "GET", northwind+"/users/"+string(sam), "")
 		c.want(404, "GET", northwind+"/grants/"+grant["id"].(string), "")
+	})
+}
+
+// Whoever has access by the provider's default roles alone is listed too, and with the reason; who has none is not.
+func TestProviders_TheirUsersWithAccessAreListed(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, c *caller) {
+		sam, tom := c.person("fieldserv", "sam"), c.person("fieldserv", "tom")
+		c.want(200, "PUT", served, `{"allowed_roles":["viewer"],"resources":["london-1"]}`)
+		if got := c.ids(served + "/users"); len(got) != 0 {
+			t.Errorf("nobody has anything, and listed are %v", got)
+		}
+		err := c.db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: "fieldserv", Name: "fieldserv", Settings: store.Settings{DefaultProviderRoles: []id.Role{"asset-editor"}}})
+			tx.Bump(t.Context(), "configuration")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := c.want(200, "GET", served+"/users?limit=1", "")
+		rest := c.want(200, "GET", served+"/users?limit=1&cursor="+first["next"].(string), "")
+		got := []any{first["items"].([]any)[0].(map[string]any)["id"], rest["items"].([]any)[0].(map[string]any)["id"], rest["next"]}
+		if d := cmp.Diff(got, []any{string(sam), string(tom), nil}); d != "" {
+			t.Errorf("by pages (-got +want):\n%s", d)
+		}
+		if access := toText(t, c.want(200, "GET", northwind+"/users/"+string(sam)+"/access", "")); !strings.Contains(access, "default of the provider fieldserv") {
+			t.Errorf("why: %s", access)
+		}
+		c.want(200, "POST", "/api/v1/organizations/fieldserv/users/"+string(tom)+"/suspend", "{}")
+		if got := c.ids(served + "/users"); len(got) != 1 || got[0] != string(sam) {
+			t.Errorf("somebody suspended has nothing: %v", got)
+		}
+		c.want(422, "GET", served+"/users?cursor=***", "")
 	})
 }

@@ -27,6 +27,7 @@ func (c *Console) mountProviders(r chi.Router) {
 	r.Post("/providers/{provider}/terms", c.change(c.setTerms))
 	r.Get("/providers/{provider}/give", c.view("providers", "Give a role", c.giveProviderForm))
 	r.Post("/providers/{provider}/give", c.change(c.giveProvider))
+	r.Get("/providers/{provider}/users/{user}", c.view("providers", "Somebody of a provider", c.providerUser))
 	r.Post("/providers/{provider}/grants/{grant}/remove", c.change(c.takeProvider))
 	r.Get("/providers/{provider}/cut", c.view("providers", "Cut", c.cutForm))
 	r.Post("/providers/{provider}/cut", c.change(c.cut))
@@ -168,6 +169,8 @@ type providerView struct {
 	*frame
 	Line   relationshipLine
 	People []providerPerson
+	Next   string
+	All    []string // what everybody of the provider holds by its default roles
 }
 
 type providerPerson struct {
@@ -177,10 +180,16 @@ type providerPerson struct {
 	Why    string   // nothing is
 }
 
+// providerGrant is what was given to somebody of a provider by hand: what is in force of it, the terms decide.
 type providerGrant struct {
-	ID    id.Grant
-	Words string
-	May   bool // the viewer may take it away
+	ID      id.Grant
+	Words   string
+	By      string
+	Reason  string
+	Created when
+	Until   when
+	Left    string // what the terms leave of it, where that is not all
+	May     bool   // the viewer may take it away
 }
 
 func (c *Console) provider(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -189,37 +198,136 @@ func (c *Console) provider(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	page := providerView{frame: v.frame, Line: l}
-	if !l.ours() {
+	if !l.ours() || l.Approved.IsZero() {
 		return providerPage(page), nil
 	}
-	people, err := tx.ProviderUsers(v.ctx, l.Provider)
+	all, err := tx.ProviderDefaults(v.ctx, l.Provider)
 	if err != nil {
 		return nil, err
 	}
-	catalogue, tree := v.viewer.ground.Catalogue, v.viewer.ground.Tree
+	page.All = heldWords(all)
+	people, next, err := tx.ProviderUsers(v.ctx, l.Provider, v.query("cursor"), perPage)
+	if err != nil {
+		return nil, err
+	}
+	if next != "" {
+		page.Next = string(v.at(l.path(""), "cursor", next))
+	}
 	for _, u := range people {
-		p := providerPerson{ProviderUser: u}
-		given, _, err := tx.ListGrants(v.ctx, store.GrantFilter{User: u.User, Limit: 100})
+		e, err := tx.Access(v.ctx, u.User)
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range given {
-			_, may := v.viewer.giver().May(v.viewer.ground, g.Role, g.Resource)
-			p.Grants = append(p.Grants, providerGrant{g.ID, catalogue.Name(g.Role) + " at " + tree.Name(g.Resource), may})
-		}
-		if !l.Approved.IsZero() {
-			e, err := tx.Access(v.ctx, u.User)
-			if err != nil {
-				return nil, err
-			}
-			for _, h := range e.Grants {
-				p.Has = append(p.Has, catalogue.Name(h.Role)+" at "+tree.Name(h.Resource))
-			}
-			p.Why = e.Nothing
+		p := providerPerson{ProviderUser: u, Has: heldWords(e), Why: e.Nothing}
+		if p.Grants, err = v.givenTo(tx, u.User, e); err != nil {
+			return nil, err
 		}
 		page.People = append(page.People, p)
 	}
 	return providerPage(page), nil
+}
+
+// heldWords says what is in force, each once.
+func heldWords(e *access.Effective) (out []string) {
+	for _, h := range e.Grants {
+		if words := e.Catalogue().Name(h.Role) + " at " + e.Tree().Name(h.Resource); !slices.Contains(out, words) {
+			out = append(out, words)
+		}
+	}
+	return out
+}
+
+// givenTo lists what was given to somebody of a provider by hand, as it was given.
+func (v *visit) givenTo(tx *store.Tx, user id.User, e *access.Effective) (out []providerGrant, err error) {
+	given, _, err := tx.ListGrants(v.ctx, store.GrantFilter{User: user, Limit: 100})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range given {
+		line := providerGrant{
+			ID: g.ID, Words: e.Catalogue().Name(g.Role) + " at " + e.Tree().Name(g.Resource), By: g.GrantedByName, Reason: g.Reason,
+			Created: v.when(g.Created, ""), Until: v.when(g.Expires, "No end"),
+		}
+		_, line.May = v.viewer.giver().May(v.viewer.ground, g.Role, g.Resource)
+		var left []string
+		for _, h := range e.Grants {
+			if h.Grant == g.ID {
+				left = append(left, e.Catalogue().Name(h.Role)+" at "+e.Tree().Name(h.Resource))
+			}
+		}
+		if line.Left = strings.Join(left, ", "); line.Left == "" {
+			line.Left = "nothing"
+		} else if line.Left == line.Words {
+			line.Left = ""
+		}
+		out = append(out, line)
+	}
+	return out, nil
+}
+
+// providerUserView is what somebody of a provider may do here, and why. It shows nothing of what they are at home, or at another
+// customer's.
+type providerUserView struct {
+	*frame
+	Line         relationshipLine
+	Person       store.ProviderUser
+	Nothing      string
+	Held         []grantLine
+	Given        []providerGrant
+	Restrictions []restrictionLine
+	Permissions  []resourcePermissions
+	Question     question
+}
+
+// address is that of the page.
+func (p providerUserView) address() string { return p.Line.path("users/" + string(p.Person.User)) }
+
+func (c *Console) providerUser(v *visit, tx *store.Tx) (templ.Component, error) {
+	l, err := v.providerOf(tx)
+	if err != nil {
+		return nil, err
+	}
+	return v.somebodyOf(tx, l, userOf(v))
+}
+
+// external is the page of somebody of a provider under a user's address, to which the audit log leads; a fault of kind NotFound for
+// anybody else.
+func (v *visit) external(tx *store.Tx, user id.User) (templ.Component, error) {
+	u, err := tx.ProviderUser(v.ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tx.Relationship(v.ctx, u.Home, tx.Organization)
+	if err != nil {
+		return nil, err
+	}
+	v.section = "providers"
+	return v.somebodyOf(tx, v.line(r), user)
+}
+
+func (v *visit) somebodyOf(tx *store.Tx, l relationshipLine, user id.User) (templ.Component, error) {
+	u, e, err := tx.ProviderUserHere(v.ctx, l.Provider, user)
+	if err != nil {
+		return nil, err
+	}
+	v.title = u.Name
+	page := providerUserView{
+		frame: v.frame, Line: l, Person: u, Nothing: e.Nothing, Held: grantLines(v, e, e.Grants, false), Permissions: permissionsOf(e),
+		Question: ask(v, e),
+	}
+	for i, h := range e.Grants {
+		// Nothing outlasts the relationship, whatever its own end.
+		if end := l.Terms.Expires; !end.IsZero() && (h.Expires.IsZero() || end.Before(h.Expires)) {
+			page.Held[i].Until = v.when(end, "")
+		}
+	}
+	for _, r := range e.Restrictions {
+		page.Restrictions = append(page.Restrictions, restrictionLine{Resource: e.Tree().Name(r.Resource), Actions: r.Actions, Reason: r.Reason})
+	}
+	if page.Given, err = v.givenTo(tx, u.User, e); err != nil {
+		return nil, err
+	}
+	return providerUserPage(page), nil
 }
 
 // termsView is the form of a relationship's terms, or of a role for one person.
@@ -400,7 +508,11 @@ func (c *Console) takeProvider(v *visit, tx *store.Tx) (done, to string, err err
 	if err := tx.RevokeGrant(v.ctx, v.viewer.actor, g.ID, ""); err != nil {
 		return "", "", err
 	}
-	return "It is taken away, at once and everywhere.", string(v.at(l.path(""))), nil
+	back := l.path("")
+	if v.form("back") == "person" {
+		back = l.path("users/" + url.PathEscape(string(g.User)))
+	}
+	return "It is taken away, at once and everywhere.", string(v.at(back)), nil
 }
 
 func (c *Console) cutForm(v *visit, tx *store.Tx) (templ.Component, error) {

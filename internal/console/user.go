@@ -189,7 +189,7 @@ func hopOf(v *visit, h access.Hop) hopLine {
 	case access.HopDefault:
 		return hopLine{"Default role of " + v.organization.Name, ""}
 	case access.HopProvider:
-		return hopLine{"Default role of the provider", ""}
+		return hopLine{"Default role of " + h.Name + ", within the terms", ""}
 	case access.HopRole:
 		return hopLine{h.Name, roleLink(v, h.ID)}
 	case access.HopIncluded:
@@ -243,6 +243,9 @@ type question struct {
 
 func (c *Console) user(v *visit, tx *store.Tx) (templ.Component, error) {
 	p, err := c.person(v, tx)
+	if fault.KindOf(err) == fault.NotFound && v.provides() == nil {
+		return v.external(tx, userOf(v))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,8 @@ type usersList struct {
 	Next      string
 	Seats     string
 	Full      bool
-	Scope     string // what part of the organization the viewer sees, if not all
+	Scope     string             // what part of the organization the viewer sees, if not all
+	Providers []relationshipLine // whose people work here too, for those who decide on that
 }
 
 // choice is one option of a select.
@@ -117,6 +118,17 @@ func (c *Console) users(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	l.Seats, l.Full = seats(limit, used), limit > 0 && used >= limit
+	if v.provides() == nil {
+		serving, err := tx.Providers(v.ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range serving {
+			if r.InForce(v.now) {
+				l.Providers = append(l.Providers, v.line(r))
+			}
+		}
+	}
 	if v.viewer.only != nil {
 		l.Scope = "You see the users with a role at " + names(v.viewer.ground.Tree, v.viewer.access.Resources(access.UsersRead)) + "."
 	}

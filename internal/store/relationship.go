@@ -468,10 +468,12 @@ type ProviderUser struct {
 	Logins        int64
 }
 
+const providerUserColumns = `u.id, u.organization, o.name, case when u.display_name <> '' then u.display_name else u.user_name end,
+		u.user_name, u.email, u.email_verified, u.status, u.seated, u.created, coalesce(g.created, 0), coalesce(g.last_login, 0),
+		g.last_login_ip, coalesce(g.logins, 0)`
+
 const providerUserQuery = `
-	select u.id, u.organization, o.name, case when u.display_name <> '' then u.display_name else u.user_name end, u.user_name,
-		u.email, u.email_verified, u.status, u.seated, u.created, coalesce(g.created, 0), coalesce(g.last_login, 0), g.last_login_ip,
-		coalesce(g.logins, 0)
+	select ` + providerUserColumns + `
 	from relationships r
 	join organizations o on o.organization = r.provider
 	join users u on u.organization = r.provider`
@@ -526,29 +528,110 @@ func (tx *Tx) ProviderUserByAddress(ctx context.Context, provider id.Organizatio
 	return found[0], nil
 }
 
-// maxProviderUsers bounds the list of people a provider has sent.
-const maxProviderUsers = 500
-
-// ProviderUsers lists the provider's users to whom the organization has given something, or who were here.
-func (tx *Tx) ProviderUsers(ctx context.Context, provider id.Organization) (out []ProviderUser, err error) {
+// ProviderUsers lists who of a provider has access here or was here, by id: to whom the organization has given something, who has
+// opened an application for it, and everybody active, where the provider's default roles come to something within the terms. Nobody
+// else of the provider is anybody's here.
+func (tx *Tx) ProviderUsers(ctx context.Context, provider id.Organization, cursor string, limit int) (out []ProviderUser, next string, err error) {
+	after, limit, err := page(cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	everybody, err := tx.ProviderDefaults(ctx, provider)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, "", nil // nothing was approved, so nobody is here
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	// Two statements, since one would go through all people of a provider in search of the few who were given something.
+	from := `
+		from provider_users g
+		join relationships r on r.provider = g.home and r.client = g.organization
+		join organizations o on o.organization = g.home
+		join users u on u.organization = g.home and u.id = g.user_id
+		where r.client = $1
+			and r.provider = $2`
+	if len(everybody.Grants) > 0 {
+		from = `
+		from relationships r
+		join organizations o on o.organization = r.provider
+		join users u on u.organization = r.provider
+		left join provider_users g on g.organization = r.client and g.user_id = u.id
+		where r.client = $1
+			and r.provider = $2
+			and (g.user_id is not null or ` + inForce + `)`
+	}
 	err = tx.across(func() error {
 		out, err = collect[ProviderUser](tx.query(ctx, `
-			select u.id, u.organization, o.name, case when u.display_name <> '' then u.display_name else u.user_name end, u.user_name,
-				u.email, u.email_verified, u.status, u.seated, u.created, g.created, coalesce(g.last_login, 0), g.last_login_ip, g.logins
-			from provider_users g
-			join organizations o on o.organization = g.home
-			join users u on u.organization = g.home and u.id = g.user_id
-			where g.organization = $1
-				and g.home = $2
-				and u.status <> 'deleted'
-			order by u.id
-			limit $3`, tx.Organization, provider, maxProviderUsers))(scanProviderUser)
+			select `+providerUserColumns+from+`
+			and u.status <> 'deleted'
+			and u.id > $3
+		order by u.id
+		limit $4`, tx.Organization, provider, after, limit+1))(scanProviderUser)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the users of %s: %w", provider, err)
+		return nil, "", fmt.Errorf("list the users of %s: %w", provider, err)
 	}
-	return out, nil
+	out, next = nextPage(out, limit, func(u ProviderUser) string { return string(u.User) })
+	return out, next, nil
+}
+
+// ProviderUserHere gives one of those whom ProviderUsers lists, and what they may do here. Anybody else of a provider is not found.
+func (tx *Tx) ProviderUserHere(ctx context.Context, provider id.Organization, user id.User) (ProviderUser, *access.Effective, error) {
+	u, err := tx.ProviderUser(ctx, user)
+	if err == nil && u.Home != provider {
+		err = notFound("user", user)
+	}
+	if err != nil {
+		return ProviderUser{}, nil, err
+	}
+	e, err := tx.Access(ctx, user)
+	if err == nil && u.Since.IsZero() && len(e.Grants) == 0 {
+		err = notFound("user", user)
+	}
+	if err != nil {
+		return ProviderUser{}, nil, err
+	}
+	return u, e, nil
+}
+
+// ProviderDefaults is what the provider's default roles, cut down to the terms, give here to everybody active of a provider: the access
+// of somebody of whom nothing else is known. A fault of kind NotFound where nothing was approved.
+func (tx *Tx) ProviderDefaults(ctx context.Context, provider id.Organization) (*access.Effective, error) {
+	f, err := tx.ground(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var name string
+	var settings Settings
+	var terms access.RelationshipSettings
+	err = tx.across(func() error {
+		return tx.queryRow(ctx, `
+			select o.name, o.settings, r.document
+			from relationships r
+			join organizations o on o.organization = r.provider
+			where r.client = $1
+				and r.provider = $2
+				and r.approved is not null`, tx.Organization, provider).Scan(&name, decode(&settings), decode(&terms))
+	})
+	if errors.Is(err, errNoRows) {
+		return nil, fault.New(fault.NotFound, "There is no provider relationship with %q that was approved.", provider)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the default roles of %s: %w", provider, err)
+	}
+	f.User = access.User{Name: "Everybody of " + name, Home: provider, Status: access.Active, Seated: true, MFA: true}
+	f.Relationship = relationshipFacts(provider, name, settings, terms)
+	return access.Decide(f, tx.now), nil
+}
+
+// relationshipFacts is what access looks at of an approved relationship.
+func relationshipFacts(provider id.Organization, name string, settings Settings, terms access.RelationshipSettings) *access.Relationship {
+	return &access.Relationship{
+		Provider: provider, ProviderName: name, Approved: true, AllowedRoles: terms.AllowedRoles, Resources: terms.Resources,
+		Expires: terms.Expires, RequireMFA: terms.RequireMFA, DefaultRoles: settings.DefaultProviderRoles,
+	}
 }
 
 // noteProviderUser keeps that a provider's user was given something.
@@ -565,7 +648,7 @@ func (tx *Tx) noteProviderUser(e *access.Effective) {
 // providerFacts loads what is asked of a provider's user in the organization that is served, in place of a user's row. It answers
 // whether there is such a user.
 func (tx *Tx) providerFacts(ctx context.Context, f *access.Facts, user id.User) (bool, error) {
-	r := access.Relationship{Approved: true}
+	var name string
 	var terms access.RelationshipSettings
 	var settings Settings
 	u := access.User{ID: user, MFA: true}
@@ -579,7 +662,7 @@ func (tx *Tx) providerFacts(ctx context.Context, f *access.Facts, user id.User) 
 			where r.client = $1
 				and r.approved is not null
 				and u.id = $2`, tx.Organization, user).
-			Scan(&u.Home, &u.Name, &u.Status, &u.Seated, &r.ProviderName, decode(&settings), decode(&terms))
+			Scan(&u.Home, &u.Name, &u.Status, &u.Seated, &name, decode(&settings), decode(&terms))
 	})
 	if errors.Is(err, errNoRows) {
 		return false, nil
@@ -587,9 +670,7 @@ func (tx *Tx) providerFacts(ctx context.Context, f *access.Facts, user id.User) 
 	if err != nil {
 		return false, fmt.Errorf("read the provider's user %s: %w", user, err)
 	}
-	r.Provider, r.DefaultRoles = u.Home, settings.DefaultProviderRoles
-	r.AllowedRoles, r.Resources, r.Expires, r.RequireMFA = terms.AllowedRoles, terms.Resources, terms.Expires, terms.RequireMFA
-	f.User, f.Relationship = u, &r
+	f.User, f.Relationship = u, relationshipFacts(u.Home, name, settings, terms)
 	return true, nil
 }
 

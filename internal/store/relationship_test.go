@@ -1,0 +1,136 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
+	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/store"
+	"github.com/vestibule-id/vestibule/internal/store/storetest"
+)
+
+// Of a provider's people a customer sees those who have access with it or were there, and nobody else: not by the list, not by an id.
+func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		world(t, db)
+		defaults := func(roles ...id.Role) {
+			t.Helper()
+			must(t, db.System().Write(ctx, func(tx *store.SystemTx) error {
+				for _, o := range []id.Organization{"fieldserv", "southwind"} {
+					tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: o, Name: string(o), Settings: store.Settings{DefaultProviderRoles: roles}})
+				}
+				tx.Bump(ctx, "configuration")
+				return nil
+			}))
+		}
+		defaults()
+		in := func(org id.Organization, fn func(ctx context.Context, tx *store.Tx) error) {
+			t.Helper()
+			must(t, db.Write(ctx, org, func(tx *store.Tx) error { return fn(ctx, tx) }))
+		}
+		terms := func(client, provider id.Organization, roles ...id.Role) {
+			t.Helper()
+			in(client, func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.SetTerms(ctx, operator, provider, access.RelationshipSettings{AllowedRoles: roles})
+				return err
+			})
+		}
+		own := person(t, db, "northwind", "own@x.example")
+		given, came, other, away, another := person(t, db, "fieldserv", "given@x.example"), person(t, db, "fieldserv", "came@x.example"),
+			person(t, db, "fieldserv", "other@x.example"), person(t, db, "fieldserv", "away@x.example"), person(t, db, "southwind", "another@x.example")
+		in("fieldserv", func(ctx context.Context, tx *store.Tx) error { return tx.Suspend(ctx, away, operator, "") })
+		list := func(limit int) (out []id.User) {
+			t.Helper()
+			for cursor := ""; ; {
+				var users []store.ProviderUser
+				in("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
+					users, cursor, err = tx.ProviderUsers(ctx, "fieldserv", cursor, limit)
+					return err
+				})
+				for _, u := range users {
+					out = append(out, u.User)
+				}
+				if cursor == "" {
+					return out
+				}
+			}
+		}
+		here := func(user id.User) (ok bool) {
+			t.Helper()
+			in("northwind", func(ctx context.Context, tx *store.Tx) error {
+				_, e, err := tx.ProviderUserHere(ctx, "fieldserv", user)
+				ok = err == nil && e != nil
+				if err != nil && fault.KindOf(err) != fault.NotFound {
+					return err
+				}
+				return nil
+			})
+			return ok
+		}
+		want := func(when string, want ...id.User) {
+			t.Helper()
+			for _, limit := range []int{1, 50} {
+				if diff := cmp.Diff(list(limit), want); diff != "" {
+					t.Errorf("%s, by pages of %d (-got +want):\n%s", when, limit, diff)
+				}
+			}
+			for _, u := range []id.User{own, given, came, other, away, another} {
+				wanted := false
+				for _, w := range want {
+					wanted = wanted || w == u
+				}
+				if here(u) != wanted {
+					t.Errorf("%s: %s is found: %t", when, u, !wanted)
+				}
+			}
+		}
+		want("without a relationship")
+		in("fieldserv", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Propose(ctx, operator, "northwind", access.RelationshipSettings{AllowedRoles: []id.Role{"viewer"}})
+			return err
+		})
+		defaults("viewer", "auditor")
+		want("proposed")
+		defaults()
+		terms("northwind", "fieldserv", "viewer")
+		terms("northwind", "southwind", "viewer")
+		want("approved")
+		in("northwind", func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Give(ctx, operator, store.Grant{User: given, Role: "viewer", Resource: "london-1"})
+			return err
+		})
+		in("fieldserv", func(ctx context.Context, tx *store.Tx) error {
+			return tx.OpenedToward(ctx, "northwind", came, audit.Event{Action: "application.opened", Actor: operator})
+		})
+		want("given something, and come", given, came)
+		defaults("auditor")
+		want("a default role that the terms leave nothing of", given, came)
+		defaults("auditor", "asset-editor")
+		want("a default role of which a part is allowed", given, came, other)
+		in("northwind", func(ctx context.Context, tx *store.Tx) error {
+			e, err := tx.ProviderDefaults(ctx, "fieldserv")
+			if err == nil {
+				if diff := cmp.Diff(e.Claims(), []access.RoleAt{{Role: "viewer", Resource: "northwind"}}); diff != "" {
+					t.Errorf("what everybody holds (-got +want):\n%s", diff)
+				}
+			}
+			return err
+		})
+		terms("northwind", "fieldserv", "auditor", "billing-clerk")
+		defaults("auditor")
+		want("other terms", given, came, other)
+		in("northwind", func(ctx context.Context, tx *store.Tx) error {
+			return tx.Cut(ctx, operator, "fieldserv", "northwind", "")
+		})
+		want("cut")
+		terms("northwind", "fieldserv", "viewer")
+		want("begun anew")
+	})
+}
