@@ -158,6 +158,14 @@ func (c *Catalogue) Exclusives(r id.Role) []id.Role {
 	return unique(out)
 }
 
+// Tidied gives a custom role with each name once, in one order where the order says nothing, and without what it cannot say.
+func (r Role) Tidied() Role {
+	r.Permissions, r.Includes, r.MayGrant = unique(r.Permissions), unique(r.Includes), unique(r.MayGrant)
+	slices.Sort(r.Permissions)
+	r.Custom, r.Protected = true, false
+	return r
+}
+
 // Alters reports whether two states of a role give differently, and not only read differently.
 func (r Role) Alters(other Role) bool {
 	same := func(a, b []id.Role) bool {

@@ -32,6 +32,7 @@ type CustomRole struct {
 	Version  int64        `json:"version,omitempty" doc:"Of a custom role: for the next change"`
 	People   int64        `json:"people" doc:"How many have it, itself or by a role that includes it"`
 	Uses     []string     `json:"uses" doc:"Where it is in use by its own name, each in words"`
+	Declared bool         `json:"declared,omitempty" doc:"Of a custom role: the operator's file makes it, and it is changed there"`
 	MadeBy   string       `json:"made_by,omitempty"`
 	Created  *time.Time   `json:"created,omitempty"`
 	Modified *time.Time   `json:"modified,omitempty"`
@@ -106,6 +107,7 @@ func oneRole(ctx context.Context, tx *store.Tx, role id.Role) (*one[CustomRole],
 			return nil, err
 		}
 		out.Contains = &RoleContent{made.Name, made.Description, made.Permissions, made.Includes, made.MayGrant, made.RequireMFA}
+		out.Declared = made.Declared()
 		out.Version, out.MadeBy, out.Created, out.Modified = made.Version, made.MadeByName, optional(made.Created), optional(made.Modified)
 	}
 	return &one[CustomRole]{out}, nil

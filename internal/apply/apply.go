@@ -116,6 +116,8 @@ func overlay(current, want *store.Declared, prune bool) *store.Declared {
 		Exclusive:   over(current.Exclusive, want.Exclusive, func(e store.DeclaredExclusive) string { return exclusiveKey(e.Roles) }),
 		Organizations: over(current.Organizations, want.Organizations,
 			func(o store.DeclaredOrganization) string { return string(o.ID) }),
+		CustomRoles: over(current.CustomRoles, want.CustomRoles,
+			func(r store.DeclaredCustomRole) string { return string(r.Organization) + "/" + string(r.ID) }),
 		Resources: over(current.Resources, want.Resources,
 			func(r store.DeclaredResource) string { return string(r.Organization) + "/" + string(r.ID) }),
 		Directories: over(current.Directories, want.Directories,

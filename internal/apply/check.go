@@ -36,6 +36,9 @@ func (d *Declaration) check(merged *store.Declared) Problems {
 	for _, o := range d.want.Organizations {
 		c.checkOrganization(o)
 	}
+	for _, r := range merged.CustomRoles {
+		c.checkCustomRole(r)
+	}
 	for _, r := range d.want.Resources {
 		c.checkParent(r)
 	}
@@ -154,15 +157,16 @@ func (c *checker) checkOrganization(o store.DeclaredOrganization) {
 	}
 	for i, r := range o.Settings.DefaultRoles {
 		field := fmt.Sprintf("default_roles[%d]", i)
-		c.role(k, field, r.Role, o.Settings.Available())
+		c.roleOf(o.ID, k, field, r.Role, o.Settings.Available())
 		if r.Resource != "" {
 			c.resource(k, field, o.ID, r.Resource)
 		}
-		if c.catalogue == nil {
+		f := c.facts(o.ID)
+		if f == nil {
 			continue
 		}
 		for _, other := range o.Settings.DefaultRoles[:i] {
-			if slices.Contains(c.catalogue.Excluded(r.Role), other.Role) {
+			if slices.Contains(f.Catalogue.Excluded(r.Role), other.Role) {
 				c.at(k, field, "nobody may hold %s and %s together, and everybody would", other.Role, r.Role)
 			}
 		}
@@ -194,7 +198,7 @@ func (c *checker) checkGroupRole(g store.DeclaredGroupRole) {
 	k := key(groupRoleKind, g.Organization, groupRoleKey(g))
 	for _, o := range c.merged.Organizations {
 		if o.ID == g.Organization && g.Role != "" {
-			c.role(k, "role", g.Role, o.Settings.Available())
+			c.roleOf(o.ID, k, "role", g.Role, o.Settings.Available())
 		}
 	}
 	c.resource(k, "resource", g.Organization, g.Resource)
@@ -211,7 +215,7 @@ func (c *checker) checkDirectory(d store.DeclaredDirectory) {
 		}
 		for i, r := range d.Roles.Accept {
 			field := fmt.Sprintf("roles.accept[%d]", i)
-			c.role(k, field, r.Role, o.Settings.Available())
+			c.roleOf(o.ID, k, field, r.Role, o.Settings.Available())
 			if r.Resource != "" {
 				c.resource(k, field, d.Organization, r.Resource)
 			}

@@ -181,6 +181,9 @@ func (d *Declaration) organization(o fileOrganization) {
 	for _, x := range o.SSOExceptions {
 		d.ssoException(o.ID, x)
 	}
+	for _, r := range o.CustomRoles {
+		d.customRole(o.ID, r)
+	}
 	for _, r := range o.Resources {
 		d.resource(o.ID, "", r)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/vestibule-id/vestibule/internal/access"
 )
 
 // decoder reads one file into the shape of file.go. It does so by itself rather than through yaml.Unmarshal, because it
@@ -231,6 +233,9 @@ func (d *decoder) text(n ast.Node, path string) string {
 	case *ast.LiteralNode:
 		return n.Value.Value
 	case ast.MapNode:
+		if role, is := customRole(n); is {
+			return role
+		}
 		return d.elsewhere(n, path)
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
 		d.fail(path, "anchors, aliases and tags are not read here; write the value out")
@@ -240,6 +245,18 @@ func (d *decoder) text(n ast.Node, path string) string {
 	}
 	d.fail(path, "a text is wanted here")
 	return ""
+}
+
+// customRole reads a custom role's id where the parser takes it for a mapping. Between brackets YAML 1.2 (7.3.3) has custom:night as one
+// text, since no space follows the colon; to the parser it is {custom: night}, which means nothing else here.
+func customRole(m ast.MapNode) (role string, is bool) {
+	n := 0
+	for it := m.MapRange(); it.Next(); n++ {
+		if v, text := it.Value().(*ast.StringNode); text && it.Key().GetToken().Value+":" == access.CustomPrefix {
+			role = access.CustomPrefix + v.Value
+		}
+	}
+	return role, n == 1 && role != ""
 }
 
 // elsewhere reads {env: NAME} or {file: PATH}. Neither may be empty: a variable that somebody forgot to fill must not

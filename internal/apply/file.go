@@ -58,6 +58,7 @@ type fileOrganization struct {
 	InvitationLifetime   duration            `yaml:"invitation_lifetime"`
 	Messages             fileMessages        `yaml:"messages"`
 	Successor            string              `yaml:"successor"` // the address of who is promoted when a directory takes the last owner
+	CustomRoles          []fileCustomRole    `yaml:"custom_roles"`
 	Resources            []fileResource      `yaml:"resources"`
 	Groups               []fileGroup         `yaml:"groups"`
 	GroupRoles           []fileGroupRole     `yaml:"group_roles"`
@@ -90,7 +91,12 @@ type fileSession struct {
 type fileRoleAt struct{ access.RoleAt }
 
 func (r *fileRoleAt) fromYAML(d *decoder, n ast.Node, path string) {
-	if _, ok := n.(ast.MapNode); !ok {
+	m, ok := n.(ast.MapNode)
+	if ok {
+		_, custom := customRole(m)
+		ok = !custom
+	}
+	if !ok {
 		r.Role = id.Role(d.text(n, path))
 		return
 	}

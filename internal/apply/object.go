@@ -25,6 +25,7 @@ const (
 	roleKind
 	exclusiveKind
 	organizationKind
+	customRoleKind
 	resourceKind
 	directoryKind
 	tokenKind
@@ -45,6 +46,7 @@ var kinds = [...]struct{ name, noun string }{
 	roleKind:         {"role", "role"},
 	exclusiveKind:    {"exclusive roles", "exclusive-roles"},
 	organizationKind: {"organization", "organization"},
+	customRoleKind:   {"custom role", "custom-role"},
 	resourceKind:     {"resource", "resource"},
 	directoryKind:    {"directory", "directory"},
 	tokenKind:        {"directory token", "directory-token"},
@@ -145,6 +147,17 @@ func objects(d *store.Declared) []object {
 		add(organizationKind, o.ID, "", string(o.ID),
 			queued(o, (*store.SystemTx).PutDeclaredOrganization), queued(o, (*store.SystemTx).DropDeclaredOrganization),
 			organizationFields(o)...)
+	}
+	for _, r := range d.CustomRoles {
+		add(customRoleKind, r.Organization, string(r.ID), string(r.ID),
+			func(ctx context.Context, tx *store.SystemTx, _ audit.Actor) error {
+				tx.PutDeclaredCustomRole(ctx, r)
+				return nil
+			},
+			func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error {
+				return tx.DropDeclaredCustomRole(ctx, r, actor)
+			},
+			append(flatten(r.Role), field{name: "name", value: r.Name})...)
 	}
 	for _, r := range d.Resources {
 		parent := r.Parent

@@ -42,6 +42,7 @@ type roleCard struct {
 	ID, Name    string
 	Description string
 	Custom      bool
+	Declared    bool // a custom role by the operator's file
 	Permissions []permissionLine
 	Inherited   []permissionLine
 	Includes    []string
@@ -106,6 +107,7 @@ func (c *Console) roles(v *visit, tx *store.Tx) (templ.Component, error) {
 			continue
 		}
 		if i := slices.IndexFunc(made, func(m store.CustomRole) bool { return m.ID == r.ID }); i >= 0 {
+			card.Declared = made[i].Declared()
 			card.By, card.At = made[i].MadeByName, v.when(made[i].Modified, "")
 		}
 		if whole {
@@ -309,6 +311,9 @@ func (c *Console) editRole(v *visit, tx *store.Tx) (templ.Component, error) {
 	}
 	if err := access.Undefine(v.viewer.giver(), v.viewer.ground, r.Role); err != nil {
 		f.Shut = sentence(err)
+	}
+	if r.Declared() {
+		f.Shut = r.Name + " is declared in the operator's file, and changed there."
 	}
 	return roleFormPage(f), nil
 }

@@ -24,6 +24,7 @@ type Declared struct {
 	Roles         []DeclaredRole
 	Exclusive     []DeclaredExclusive
 	Organizations []DeclaredOrganization
+	CustomRoles   []DeclaredCustomRole
 	Resources     []DeclaredResource
 	Groups        []DeclaredGroup
 	GroupRoles    []DeclaredGroupRole
@@ -129,7 +130,7 @@ func (tx *SystemTx) Declared(ctx context.Context) (*Declared, error) {
 	d := &Declared{}
 	for _, read := range []func(context.Context, *Declared) error{
 		tx.declaredCatalogue, tx.declaredOrganizations, tx.declaredGroups, tx.declaredDirectories, tx.declaredConnections,
-		tx.declaredRelationships, tx.declaredExceptions, tx.declaredWebhooks,
+		tx.declaredRelationships, tx.declaredExceptions, tx.declaredWebhooks, tx.declaredCustomRoles,
 	} {
 		if err := read(ctx, d); err != nil {
 			return nil, err

@@ -17,7 +17,7 @@ import (
 // CustomRole is a role that an organization made for itself, as it stands in the store: what of it is in force, the catalogue says.
 type CustomRole struct {
 	access.Role
-	Source     string // "manual"
+	Source     string // "file" for what an operator's file declares, else "manual"
 	MadeBy     string
 	MadeByName string
 	Version    int64 // grows with each change
@@ -34,6 +34,9 @@ func scanCustomRole(s scanner) (r CustomRole, err error) {
 	r.ID, r.Name, r.Custom = role, name, true
 	return r, err
 }
+
+// Declared reports whether an operator's file declares it; it is then changed there alone.
+func (r CustomRole) Declared() bool { return r.Source == fromFile }
 
 // customRoleRecord is a custom role as the audit log keeps it.
 type customRoleRecord struct {
@@ -95,7 +98,7 @@ func (tx *Tx) MakeRole(ctx context.Context, actor audit.Actor, role access.Role)
 			ground.Organization.Name, access.MaxCustomRoles)
 	}
 	now := tx.now.UTC().Truncate(time.Microsecond)
-	r := CustomRole{Role: tidy(role), Source: MappingManual, MadeBy: actor.ID, MadeByName: actor.Name, Version: 1, Created: now, Modified: now}
+	r := CustomRole{Role: role.Tidied(), Source: MappingManual, MadeBy: actor.ID, MadeByName: actor.Name, Version: 1, Created: now, Modified: now}
 	if _, err := tx.exec(ctx, `
 		insert into custom_roles (organization, `+customRoleColumns+`)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
@@ -105,22 +108,6 @@ func (tx *Tx) MakeRole(ctx context.Context, actor audit.Actor, role access.Role)
 	}
 	tx.recordRole(ctx, actor, "custom-role.created", nil, &r, "")
 	return r, nil
-}
-
-// tidy gives a role with each name once and nothing that a custom role cannot say.
-func tidy(r access.Role) access.Role {
-	once := func(list []id.Role) (out []id.Role) {
-		for _, v := range list {
-			if !slices.Contains(out, v) {
-				out = append(out, v)
-			}
-		}
-		return out
-	}
-	r.Includes, r.MayGrant, r.Custom, r.Protected = once(r.Includes), once(r.MayGrant), true, false
-	slices.Sort(r.Permissions)
-	r.Permissions = slices.Compact(r.Permissions)
-	return r
 }
 
 func (tx *Tx) definer(ctx context.Context, actor audit.Actor) (*access.Facts, access.Giver, error) {
@@ -145,12 +132,17 @@ func (tx *Tx) recordRole(ctx context.Context, actor audit.Actor, action string, 
 	tx.BumpOrganization(ctx)
 }
 
-// staleRole refuses to build upon a state that is no longer the role's; version 0 asks for none.
-func staleRole(r CustomRole, version int64) error {
-	if version == 0 || version == r.Version {
-		return nil
+// changeable refuses to change here what a file declares, since the next apply would bring it back, and to build upon a state that is no
+// longer the role's; version 0 asks for none.
+func (r CustomRole) changeable(version int64) error {
+	switch {
+	case r.Declared():
+		return fault.New(fault.Conflict, "The role %s is declared in the operator's file and is changed there.", r.Name)
+	case version != 0 && version != r.Version:
+		return fault.New(fault.Conflict, "Somebody has changed %s since you opened it. Look at it again, and change what it is now.", r.Name).
+			WithCode(access.CodeRoleStale)
 	}
-	return fault.New(fault.Conflict, "Somebody has changed %s since you opened it. Look at it again, and change what it is now.", r.Name).WithCode(access.CodeRoleStale)
+	return nil
 }
 
 // ChangeRole makes a custom role what it is to be, for all who hold it from the commit on. Version is the state it was changed from,
@@ -165,11 +157,11 @@ func (tx *Tx) ChangeRole(ctx context.Context, actor audit.Actor, role access.Rol
 	if err != nil {
 		return CustomRole{}, err
 	}
-	if err := staleRole(before, version); err != nil {
+	if err := before.changeable(version); err != nil {
 		return CustomRole{}, err
 	}
 	after := before
-	after.Role = tidy(role)
+	after.Role = role.Tidied()
 	next, err := access.Define(giver, ground, &before.Role, after.Role)
 	if err != nil {
 		return CustomRole{}, err
@@ -263,7 +255,7 @@ func (tx *Tx) DeleteRole(ctx context.Context, actor audit.Actor, role id.Role, v
 	if err != nil {
 		return err
 	}
-	if err := staleRole(before, version); err != nil {
+	if err := before.changeable(version); err != nil {
 		return err
 	}
 	if err := access.Undefine(giver, ground, before.Role); err != nil {
@@ -299,32 +291,33 @@ func (tx *Tx) DeleteRole(ctx context.Context, actor audit.Actor, role id.Role, v
 // withdrawFromRoles takes out of every organization's custom roles what the operator takes away, each with its event: what came back
 // under the same id must not stand in them unasked.
 func (tx *SystemTx) withdrawFromRoles(ctx context.Context, actor audit.Actor, reason string, without func(*access.Role) bool) error {
-	type placed struct {
-		organization id.Organization
-		role         CustomRole
-	}
-	all, err := collect[placed](tx.query(ctx, `
-		select organization, `+customRoleColumns+`
+	organizations, err := column[id.Organization](tx.query(ctx, `
+		select distinct organization
 		from custom_roles
-		order by organization, id`))(func(s scanner) (p placed, err error) {
-		var role id.Role
-		var name string
-		r := &p.role
-		err = s.Scan(&p.organization, &role, &name, decode(&r.Role), &r.Source, &r.MadeBy, &r.MadeByName, &r.Version, at(&r.Created),
-			at(&r.Modified))
-		r.ID, r.Name, r.Custom = role, name, true
-		return p, err
-	})
+		order by organization`))
 	if err != nil {
-		return fmt.Errorf("read the custom roles: %w", err)
+		return fmt.Errorf("read who has custom roles: %w", err)
 	}
-	for _, p := range all {
-		after := p.role
+	for _, org := range organizations {
+		if err := tx.In(org).withdrawFromRoles(ctx, actor, reason, without); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) withdrawFromRoles(ctx context.Context, actor audit.Actor, reason string, without func(*access.Role) bool) error {
+	all, err := tx.CustomRoles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, before := range all {
+		after := before
 		if !without(&after.Role) {
 			continue
 		}
-		after.Version, after.Modified = p.role.Version+1, tx.now.UTC().Truncate(time.Microsecond)
-		if err := tx.In(p.organization).putRole(ctx, actor, p.role, after, reason); err != nil {
+		after.Version, after.Modified = before.Version+1, tx.now.UTC().Truncate(time.Microsecond)
+		if err := tx.putRole(ctx, actor, before, after, reason); err != nil {
 			return err
 		}
 	}
