@@ -286,19 +286,7 @@ func (tx *Tx) NoteAllParked(ctx context.Context) error {
 
 // rolesOfGroup gives the roles that members of a group get through it or through groups it is in.
 func (tx *Tx) rolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, error) {
-	return column[id.Role](tx.query(ctx, `
-		with recursive outer_groups (id) as (
-			select id
-			from groups
-			where organization = $1
-				and id = $2
-			union
-			select m.group_id
-			from outer_groups
-			cross join group_members m
-			where m.organization = $1
-				and m.member_id = outer_groups.id
-		)
+	return column[id.Role](tx.query(ctx, tx.d.outerGroups("$2")+`
 		select role
 		from group_roles
 		where organization = $1
@@ -322,19 +310,7 @@ func (tx *Tx) GuardMembership(ctx context.Context, actor audit.Actor, group id.G
 	if err != nil {
 		return err
 	}
-	given, err := collect[access.RoleAt](tx.query(ctx, `
-		with recursive outer_groups (id) as (
-			select id
-			from groups
-			where organization = $1
-				and id = $2
-			union
-			select m.group_id
-			from outer_groups
-			cross join group_members m
-			where m.organization = $1
-				and m.member_id = outer_groups.id
-		)
+	given, err := collect[access.RoleAt](tx.query(ctx, tx.d.outerGroups("$2")+`
 		select role, resource
 		from group_roles
 		where organization = $1

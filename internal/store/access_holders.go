@@ -133,15 +133,11 @@ func (tx *Tx) members(ctx context.Context, group id.Group) ([]id.User, error) {
 			where organization = $1
 				and id = $2
 			union
-			select g.id
+			select m.member_id
 			from inner_groups
-			cross join group_members m
-			cross join groups g
-			where m.organization = $1
+			`+tx.d.each("group_members m", "m.member_id", `m.organization = $1
 				and m.group_id = inner_groups.id
-				and m.kind <> 'user'
-				and g.organization = $1
-				and g.id = m.member_id
+				and m.kind = 'group'`)+`
 		)
 		select u.id
 		from users u

@@ -168,18 +168,7 @@ func (tx *Tx) restrict(ctx context.Context, actor audit.Actor, action string, r 
 func (tx *Tx) guardRestrictions(
 	ctx context.Context, actor audit.Actor, group id.Group, member string, kind directory.MemberKind,
 ) ([]id.User, error) {
-	on, err := collect[Restriction](tx.query(ctx, `
-		with recursive outer_groups (id) as (
-			select id
-			from groups
-			where organization = $1
-				and id = $2
-			union
-			select m.group_id
-			from outer_groups
-			join group_members m on m.organization = $1
-				and m.member_id = outer_groups.id
-		)
+	on, err := collect[Restriction](tx.query(ctx, tx.d.outerGroups("$2")+`
 		select `+restrictionColumns+`
 		from restrictions
 		where organization = $1

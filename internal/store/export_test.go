@@ -48,7 +48,9 @@ func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, erro
 
 // IndexedTexts gives the statements that must never read more than what they look for, each with arguments.
 func (w *work) IndexedTexts() map[string][]any {
-	out := map[string][]any{factsQueries()[w.d]: {"northwind", "x"}}
+	out := map[string][]any{
+		factsQueries()[w.d]: {"northwind", "x"}, w.d.outerGroups("$2") + " select id from outer_groups": {"northwind", "x"},
+	}
 	for _, text := range lookupTexts()[w.d] {
 		out[text] = []any{"northwind", "entra", "x"}
 	}

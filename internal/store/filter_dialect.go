@@ -52,6 +52,22 @@ func (d dialect) each(table, columns, condition string) string {
 				where %s`, table, condition)
 }
 
+// outerGroups begins a statement that asks for a group, by its placeholder, and all that it is in, however deep: they are outer_groups.
+func (d dialect) outerGroups(group string) string {
+	return `
+		with recursive outer_groups (id) as (
+			select x.id
+			from groups x
+			where x.organization = $1
+				and x.id = ` + group + `
+			union
+			select m.group_id
+			from outer_groups
+			` + d.each("group_members m", "m.group_id", `m.organization = $1
+				and m.member_id = outer_groups.id`) + `
+		)`
+}
+
 // cut leaves so many rows of an ordered query, two placeholders, and never more than most. order is that of the columns it gives.
 // A plan that is kept is made without the number. PostgreSQL takes a tenth of all rows for it then, for which it would rather
 // sort the whole directory than read the order from an index; so it gets the bound first, which it sees. SQLite would plan anew

@@ -86,9 +86,8 @@ func (p *Push) within(ctx context.Context, group string) (*within, error) {
 			union
 			select m.member_id
 			from down
-			cross join group_members m
-			where m.organization = $1
-				and m.group_id = down.member
+			`+p.tx.d.each("group_members m", "m.member_id", `m.organization = $1
+				and m.group_id = down.member`)+`
 		)
 		select member
 		from down
@@ -104,10 +103,9 @@ func (p *Push) within(ctx context.Context, group string) (*within, error) {
 				union
 				select m.member_id
 				from down
-				cross join group_members m
-				where m.organization = $1
+				`+p.tx.d.each("group_members m", "m.member_id", `m.organization = $1
 					and m.group_id = down.id
-					and m.kind = 'group'
+					and m.kind = 'group'`)+`
 			)
 			select id
 			from down`, p.tx.Organization, group))

@@ -128,17 +128,7 @@ func (p *Push) lockGroup(ctx context.Context, group string, check Check) (res *s
 	var doc json.RawMessage
 	err = p.tx.queryRow(ctx, `
 		select g.version, g.created, g.modified, g.document, exists (
-			with recursive outer_groups (id) as (
-				select x.id
-				from groups x
-				where x.organization = $1
-					and x.id = $3
-				union
-				select m.group_id
-				from outer_groups
-				`+p.tx.d.each("group_members m", "m.group_id", `m.organization = $1
-					and m.member_id = outer_groups.id`)+`
-			)
+			`+p.tx.d.outerGroups("$3")+`
 			select 1
 			from outer_groups
 			where exists (select 1 from group_roles x where x.organization = $1 and x.group_id = outer_groups.id)

@@ -387,19 +387,7 @@ func (tx *Tx) FindPushed(ctx context.Context, dir id.Directory, text string) ([]
 
 // GroupGives lists what being in a group gives: by mapping and by grant, of the group itself and of those it is in.
 func (tx *Tx) GroupGives(ctx context.Context, group id.Group) ([]access.RoleAt, error) {
-	return collect[access.RoleAt](tx.query(ctx, `
-		with recursive outer_groups (id) as (
-			select x.id
-			from groups x
-			where x.organization = $1
-				and x.id = $2
-			union
-			select m.group_id
-			from outer_groups
-			cross join group_members m
-			where m.organization = $1
-				and m.member_id = outer_groups.id
-		)
+	return collect[access.RoleAt](tx.query(ctx, tx.d.outerGroups("$2")+`
 		select g.role, g.resource
 		from group_roles g
 		where g.organization = $1
