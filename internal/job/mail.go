@@ -9,6 +9,13 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
+// Resets carries out deliveries of the kind reset-asked: whoever is meant by what somebody asked gets a letter.
+func Resets(db *store.DB) Handler {
+	return func(ctx context.Context, d outbox.Delivery) (json.RawMessage, error) {
+		return nil, db.AnswerReset(ctx, d)
+	}
+}
+
 // Letters carries out deliveries of the kind mail.
 func Letters(db *store.DB, m *mail.Mailer) Handler {
 	return func(ctx context.Context, d outbox.Delivery) (json.RawMessage, error) {

@@ -21,6 +21,7 @@ var (
 		outbox.SMS:               {all: 32, organization: 4, destination: 2},
 		outbox.BackChannelLogout: {all: 64, organization: 8, destination: 8},
 		outbox.Webhook:           {all: 32, organization: 4, destination: 2},
+		outbox.ResetAsked:        {all: 4, organization: 4, destination: 4}, // leaves the house as a letter; here it is a transaction
 	}
 	unknown = measure{all: 4, organization: 2, destination: 2} // of a newer node: they are only put back
 )

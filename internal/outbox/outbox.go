@@ -19,6 +19,9 @@ const (
 	BackChannelLogout Kind = "back-channel-logout"
 	Webhook           Kind = "webhook"
 	SMS               Kind = "sms"
+	// ResetAsked is what somebody asked who has forgotten a password. Who is meant is looked up when it is carried out, so that asking
+	// is the same work, and takes the same time, for an address that nobody has.
+	ResetAsked Kind = "reset-asked"
 )
 
 // Delivery is one message to one destination. The store makes ID and Created when a transaction posts it.

@@ -111,6 +111,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Every("names", 5*time.Second, func(ctx context.Context) error { return o.DB.IndexNames(ctx, store.WorthIndexing) })
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
+	worker.Handle(outbox.ResetAsked, job.Resets(o.DB))
 	worker.Handle(outbox.Webhook, job.Webhooks(o.DB, guard.Client()))
 	worker.Handle(outbox.SMS, job.Messages(o.DB, guard.Client()))
 	pushed := provisioning.New(provisioning.Config{DB: o.DB, URL: o.URL, Log: o.Log, Caller: caller, Count: metrics.pushed, Guard: guard})

@@ -334,25 +334,11 @@ func (f *flow) sendLink(w http.ResponseWriter, r *http.Request) {
 	ip, _ := f.From(r)
 	err = f.DB.System().Write(ctx, func(tx *store.SystemTx) error {
 		may, err := tx.MayWrite(ctx, v.email, ip)
-		if err != nil {
+		if err != nil || !may {
 			return err
 		}
-		accounts, err := tx.LocalAccounts(ctx, v.organization, v.email, attempt.Browser)
-		if err != nil {
-			return err
-		}
-		for _, a := range accounts {
-			if !may {
-				break
-			}
-			actor := f.actor(r, "")
-			actor.Organization = a.Organization
-			// An address that was typed as a userName is not where a letter goes: it goes to the account's own address.
-			if err := tx.In(a.Organization).SendReset(ctx, a.User, f.URL, actor); err != nil && fault.KindOf(err) != fault.Invalid {
-				return err
-			}
-		}
-		return nil
+		// Who is meant is looked up afterwards, so that this takes as long whether somebody is or nobody.
+		return tx.AskReset(ctx, store.ResetAsked{Organization: v.organization, Address: v.email, Base: f.URL, Actor: f.actor(r, "")})
 	})
 	if err != nil {
 		f.turnAway(w, r, stop{attempt: attempt.ID}, err)

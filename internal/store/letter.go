@@ -61,6 +61,9 @@ func letterPlace(d id.Delivery) string { return "outbox/" + string(d) }
 
 // remembered is what is kept of a delivery that was taken: of a letter that has left the house only which it was.
 func remembered(d outbox.Delivery, receipt json.RawMessage) json.RawMessage {
+	if d.Kind == outbox.ResetAsked {
+		return json.RawMessage("{}") // who asked for whom stands in the log of who was meant, if anybody was
+	}
 	if d.Kind != outbox.Mail {
 		return d.Payload
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mail"
+	"github.com/vestibule-id/vestibule/internal/outbox"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/scim"
 )
@@ -128,6 +130,66 @@ func (tx *Tx) SendReset(ctx context.Context, user id.User, base string, actor au
 		Data: map[string]any{"Link": base + PersonalPath(ToReset, tx.Organization, token), "Until": mail.When(until)},
 	})
 	return err
+}
+
+// ResetAsked is what somebody asked who has forgotten a password.
+type ResetAsked struct {
+	Organization id.Organization // where it was asked; empty: at no organization's door
+	Address      string          // as it was typed
+	Base         string          // the public base URL
+	Actor        audit.Actor
+}
+
+func resetPlace(d id.Delivery) string { return "reset-asked/" + string(d) }
+
+// AskReset keeps what was asked, to be answered later. It looks nobody up: one that did would take longer for an address that somebody
+// has than for one that nobody has, and so tell who has an account.
+func (tx *SystemTx) AskReset(ctx context.Context, asked ResetAsked) error {
+	raw, err := json.Marshal(asked)
+	if err != nil {
+		return err
+	}
+	d := outbox.Delivery{ID: id.New[id.Delivery](), Kind: outbox.ResetAsked, Destination: "the address that was typed"}
+	if d.Payload, err = json.Marshal(messagePayload{tx.db.Keys.Seal(resetPlace(d.ID), raw)}); err != nil {
+		return err
+	}
+	tx.Post(ctx, d)
+	return nil
+}
+
+// AnswerReset writes to whom a delivery of the kind reset-asked means. One that comes too late is not answered: whoever asked has asked
+// again or gone away, and a link that comes out of nowhere frightens people.
+func (db *DB) AnswerReset(ctx context.Context, d outbox.Delivery) error {
+	if db.Now().Sub(time.UnixMicro(d.Created)) > PersonalLinkLifetime {
+		return fault.New(fault.Gone, "It was asked too long ago.")
+	}
+	var p messagePayload
+	if err := json.Unmarshal(d.Payload, &p); err != nil {
+		return fmt.Errorf("read what was asked in %s: %w", d.ID, err)
+	}
+	raw, err := db.Keys.Open(resetPlace(d.ID), p.Sealed)
+	if err != nil {
+		return fmt.Errorf("open what was asked in %s: %w", d.ID, err)
+	}
+	var asked ResetAsked
+	if err := json.Unmarshal(raw, &asked); err != nil {
+		return fmt.Errorf("read what was asked in %s: %w", d.ID, err)
+	}
+	return db.System().Write(ctx, func(tx *SystemTx) error {
+		accounts, err := tx.LocalAccounts(ctx, asked.Organization, asked.Address, "")
+		if err != nil {
+			return err
+		}
+		for _, a := range accounts {
+			actor := asked.Actor
+			actor.Organization = a.Organization
+			// An address that was typed as a userName is not where a letter goes: it goes to the account's own address.
+			if err := tx.In(a.Organization).SendReset(ctx, a.User, asked.Base, actor); err != nil && fault.KindOf(err) != fault.Invalid {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // AskMove begins a change of address: a link goes to the new one, and a word to the old one. Nothing changes until the link is used.
