@@ -295,14 +295,16 @@ func (c *Catalogue) checkCustom(f *Facts, before *Role, r Role) (*Catalogue, err
 	next := c.With(f.Organization.Available, append(customs, r))
 	if len(bad.Fields) == 0 {
 		if cycle := next.cycle(r.ID); cycle != nil {
-			bad.WithField("includes", "%s would include itself: %s.", r.Name, next.names(cycle, " > ")).WithCode(CodeRoleCycle)
+			bad.WithField("includes", "%s would include itself: %s.", r.Name, next.names(cycle, " > "))
+			bad.Code = CodeRoleCycle
 		}
 		// Whoever includes it is looked at as well: it would hold what this one brings.
 		for _, carrier := range next.Carriers(r.ID) {
 			for _, members := range next.exclusive {
 				if both := intersect(next.Expand(carrier), members); len(both) > 1 {
 					bad.WithField("includes", "%s would hold %s, which one person must not hold together.", next.Name(carrier),
-						next.names(both, " and ")).WithCode(CodeExclusive)
+						next.names(both, " and "))
+					bad.Code = CodeExclusive
 				}
 			}
 		}

@@ -53,7 +53,6 @@ type roleCard struct {
 	Default     bool
 	Excluded    []string
 	Given       int
-	People      int // of a custom role: how many have it
 	By          string
 	At          when
 }
@@ -87,8 +86,8 @@ func (c *Console) roles(v *visit, tx *store.Tx) (templ.Component, error) {
 	if err := v.seesRoles(); err != nil {
 		return nil, err
 	}
-	given, whole := map[id.Role]int{}, v.viewer.everywhere(access.UsersRead)
-	if whole {
+	given := map[id.Role]int{}
+	if v.viewer.everywhere(access.UsersRead) {
 		var err error
 		if given, err = tx.RoleCounts(v.ctx); err != nil {
 			return nil, err
@@ -109,13 +108,6 @@ func (c *Console) roles(v *visit, tx *store.Tx) (templ.Component, error) {
 		if i := slices.IndexFunc(made, func(m store.CustomRole) bool { return m.ID == r.ID }); i >= 0 {
 			card.Declared = made[i].Declared()
 			card.By, card.At = made[i].MadeByName, v.when(made[i].Modified, "")
-		}
-		if whole {
-			n, err := tx.CountPeople(v.ctx, r.ID)
-			if err != nil {
-				return nil, err
-			}
-			card.People = int(n)
 		}
 		l.Custom = append(l.Custom, card)
 	}

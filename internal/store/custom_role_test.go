@@ -110,6 +110,60 @@ func TestCustomRole_IsGivenAndInForceAndChangesForItsHoldersAtOnce(t *testing.T)
 	})
 }
 
+// A change says whom it reaches: by a group within a group, by a role that includes it, by default, and a provider's people.
+func TestCustomRole_CountsWhoHasIt(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ada, bea, cem := roleWorld(t, db)
+		dan := person(t, db, "northwind", "dan")
+		_, err := makeRole(t, db, operator, night("assets.read"))
+		must(t, err)
+		_, err = makeRole(t, db, operator, access.Role{ID: "custom:day", Name: "Day shift", Includes: []id.Role{"custom:night"}})
+		must(t, err)
+		count := func(want int64) {
+			t.Helper()
+			must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+				n, err := tx.CountPeople(ctx, "custom:night")
+				if n != want {
+					t.Errorf("got %d people, want %d", n, want)
+				}
+				return err
+			}))
+		}
+		count(0)
+		group(t, db, "inner", "Inner", "", string(bea), string(ada))
+		group(t, db, "outer", "Outer", "", "inner")
+		_, err = given(t, db, operator, store.Grant{Group: "outer", Role: "custom:day", Resource: "emea"})
+		must(t, err)
+		count(2)
+		_, err = given(t, db, operator, store.Grant{User: cem, Role: "custom:night"})
+		must(t, err)
+		_, err = given(t, db, operator, store.Grant{User: bea, Role: "custom:night"})
+		must(t, err)
+		count(3)
+		// A provider's user is none of the organization's, and its grant lies here.
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `
+				insert into grants (organization, id, user_id, role, resource, source, granted_by, granted_by_name, reason, created)
+				values ($1, 'g', 'somebody of fieldserv', 'custom:night', $1, 'manual', 'x', 'x', '', 1)`, tx.Organization)
+			return err
+		}))
+		count(4)
+		must(t, db.System().Write(t.Context(), func(tx *store.SystemTx) error {
+			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: "northwind", Name: "Northwind", Settings: store.Settings{
+				DefaultRoles: []access.RoleAt{{Role: "custom:night"}},
+			}})
+			tx.In("northwind").BumpOrganization(t.Context())
+			return nil
+		}))
+		count(5)
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetCustomAccess(ctx, dan, true, operator, "")
+		}))
+		count(4)
+	})
+}
+
 // Another node has read the organization before the change, and keeps nothing of it.
 func TestCustomRole_AChangeIsInForceOnEveryNodeAtOnce(t *testing.T) {
 	t.Parallel()

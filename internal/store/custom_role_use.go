@@ -164,71 +164,109 @@ func (tx *Tx) rolesInUse(ctx context.Context, ground *access.Facts, roles []id.R
 	return used, nil
 }
 
+// having is a subquery of the ids of those to whom one of some roles was given and is not over, themselves or by a group they are in,
+// a provider's people among them; defaults are no part of it. Unlike given, which is a condition on users, it begins with what was given, and
+// so costs what its holders cost, however many others there are.
+func (tx *Tx) having(roles []id.Role, add func(any) string) string {
+	organization, now := add(tx.Organization), add(micros(tx.now))
+	which := in("g.role", roles, add)
+	return `
+			with recursive bearing (id) as (
+				select g.group_id
+				from grants g
+				where g.organization = ` + organization + `
+					and g.group_id is not null
+					and (g.expires is null or g.expires > ` + now + `)
+					and ` + which + `
+				union
+				select g.group_id
+				from group_roles g
+				where g.organization = ` + organization + `
+					and g.group_id is not null
+					and ` + which + `
+				union
+				select m.member_id
+				from bearing
+				cross join group_members m
+				where m.organization = ` + organization + `
+					and m.group_id = bearing.id
+					and m.kind <> 'user'
+			)
+			select g.user_id as id
+			from grants g
+			where g.organization = ` + organization + `
+				and g.user_id is not null
+				and (g.expires is null or g.expires > ` + now + `)
+				and ` + which + `
+			union
+			select m.member_id
+			from bearing
+			cross join group_members m
+			where m.organization = ` + organization + `
+				and m.group_id = bearing.id
+				and m.kind = 'user'`
+}
+
+// byDefault reports whether everybody has one of some roles who was not switched to custom access.
+func byDefault(ground *access.Facts, roles []id.Role) bool {
+	return slices.ContainsFunc(ground.Organization.DefaultRoles, func(d access.RoleAt) bool { return slices.Contains(roles, d.Role) })
+}
+
 // CountPeople counts those who have a role, itself or by another that includes it, by whatever way: what a change of it reaches.
-func (tx *Tx) CountPeople(ctx context.Context, role id.Role) (int64, error) {
-	var args arguments
-	organization := args.add(tx.Organization)
-	condition, err := tx.holding(ctx, role, "", args.add)
-	if err != nil {
-		return 0, err
-	}
+func (tx *Tx) CountPeople(ctx context.Context, role id.Role) (n int64, err error) {
 	ground, err := tx.ground(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var own, guests int64
-	err = tx.queryRow(ctx, `
-		select (
+	roles := ground.Catalogue.Carriers(role)
+	args := arguments{tx.Organization}
+	having, everybody, besides := tx.having(roles, args.add), "0", ""
+	if byDefault(ground, roles) {
+		besides = " and u.custom_access = true"
+		everybody = `(
 				select count(*)
 				from users u
-				where u.organization = `+organization+`
+				where u.organization = $1
 					and u.status <> 'deleted'
-					and `+condition+`), (
-				select count(distinct g.user_id)
-				from grants g
-				where `+tx.guestGrants("g", ground.Catalogue.Carriers(role), args.add)+`)`, args...).Scan(&own, &guests)
+					and u.custom_access = false)`
+	}
+	err = tx.queryRow(ctx, `
+		select count(*) + `+everybody+`
+		from (`+having+`) h
+		left join users u on u.organization = $1
+			and u.id = h.id
+		where u.id is null
+			or u.status <> 'deleted'`+besides, args...).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count who has the role %s: %w", role, err)
 	}
-	return own + guests, nil
+	return n, nil
 }
 
-// guestGrants is a condition on grants: that they give one of some roles to somebody who is no user here, but a provider's.
-func (tx *Tx) guestGrants(g string, roles []id.Role, add func(any) string) string {
-	organization, now := add(tx.Organization), add(micros(tx.now))
-	return g + `.organization = ` + organization + `
-					and ` + g + `.user_id is not null
-					and (` + g + `.expires is null or ` + g + `.expires > ` + now + `)
-					and ` + in(g+".role", roles, add) + `
-					and not exists (
-						select 1
-						from users x
-						where x.organization = ` + organization + `
-							and x.id = ` + g + `.user_id)`
-}
-
-// peopleWith lists those who have one of some roles, by whatever way.
+// peopleWith lists those who have one of some roles, by whatever way, by id.
 func (tx *Tx) peopleWith(ctx context.Context, roles []id.Role) ([]id.User, error) {
 	ground, err := tx.ground(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var args arguments
-	organization := args.add(tx.Organization)
-	condition := tx.given(roles, nil, args.add)
-	if slices.ContainsFunc(ground.Organization.DefaultRoles, func(d access.RoleAt) bool { return slices.Contains(roles, d.Role) }) {
-		condition = "(u.custom_access = false or " + condition + ")"
-	}
-	people, err := column[id.User](tx.query(ctx, `
+	args := arguments{tx.Organization}
+	having, everybody := tx.having(roles, args.add), ""
+	if byDefault(ground, roles) {
+		everybody = `
+		union
 		select u.id
 		from users u
-		where u.organization = `+organization+`
+		where u.organization = $1
 			and u.status <> 'deleted'
-			and `+condition+`
-		union
-		select g.user_id
-		from grants g
-		where `+tx.guestGrants("g", roles, args.add)+`
+			and u.custom_access = false`
+	}
+	people, err := column[id.User](tx.query(ctx, `
+		select h.id
+		from (`+having+`) h
+		left join users u on u.organization = $1
+			and u.id = h.id
+		where u.id is null
+			or u.status <> 'deleted'`+everybody+`
 		order by 1`, args...))
 	if err != nil {
 		return nil, fmt.Errorf("list who has a role: %w", err)
