@@ -125,3 +125,37 @@ func TestRun_CustomRolesThatDoNotHoldTogetherAreRefusedWhereTheyStand(t *testing
 		}
 	}
 }
+
+// Roles that are granted go in one run, also where another that stays included one of them: what is half changed decides nothing.
+func TestRun_GrantedRolesGoTogether(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, operator := context.Background(), audit.Actor{Kind: audit.ActorOperator, ID: "op", Name: "Operator"}
+		const last = "  - id: billing-clerk\n"
+		mustRun(t, db, apply.Options{}, getenv(), edited(t, last, "  - {id: first, name: First, permissions: [assets.read]}\n"+
+			"  - {id: kept, name: Kept, includes: [first, second], permissions: [audit.read]}\n"+
+			"  - {id: second, name: Second, permissions: [audit.read]}\n"+last))
+		if err := db.Write(ctx, "northwind", func(tx *store.Tx) error {
+			for _, r := range []id.Role{"first", "second", "kept"} {
+				if _, err := tx.Map(ctx, operator, store.Mapping{GroupName: "Leads", Role: r}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, db, apply.Options{Prune: true}, getenv(), edited(t, last, "  - {id: kept, name: Kept, permissions: [audit.read]}\n"+last))
+		if err := db.Read(ctx, "northwind", func(tx *store.Tx) error {
+			mapped, err := tx.Mappings(ctx)
+			for _, m := range mapped {
+				if m.Role == "first" || m.Role == "second" {
+					t.Errorf("%s is mapped still", m.Role)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -133,10 +134,35 @@ func (w *work) loadCatalogue(ctx context.Context) (*access.Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.bumped {
+		roles, exclusive = holding(permissions, roles, exclusive)
+	}
 	catalogue, err := access.NewCatalogue(permissions, roles, exclusive)
 	if f := fault.As(err); f != nil && len(f.Fields) > 0 {
 		// What is stored was checked before it was stored: this is our fault, not the caller's.
 		return nil, fmt.Errorf("the stored catalogue: %s: %s", f.Fields[0].Path, f.Fields[0].Message)
 	}
 	return catalogue, err
+}
+
+// holding leaves out of roles and sets what is not there. While an operator's file is applied, its roles go and come one after the other,
+// and what goes is told in words in between; that all of it holds together in the end was checked before.
+func holding(permissions []access.Permission, roles []access.Role, exclusive [][]id.Role) ([]access.Role, [][]id.Role) {
+	knownPermission, knownRole := map[id.Permission]bool{}, map[id.Role]bool{access.Every: true}
+	for _, p := range permissions {
+		knownPermission[p.ID] = true
+	}
+	for _, r := range roles {
+		knownRole[r.ID] = true
+	}
+	gone := func(r id.Role) bool { return !knownRole[r] }
+	for i := range roles {
+		r := &roles[i]
+		r.Permissions = slices.DeleteFunc(r.Permissions, func(p id.Permission) bool { return !knownPermission[p] })
+		r.Includes, r.MayGrant = slices.DeleteFunc(r.Includes, gone), slices.DeleteFunc(r.MayGrant, gone)
+	}
+	for i := range exclusive {
+		exclusive[i] = slices.DeleteFunc(exclusive[i], gone)
+	}
+	return roles, slices.DeleteFunc(exclusive, func(set []id.Role) bool { return len(set) < 2 })
 }
