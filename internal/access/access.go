@@ -192,6 +192,7 @@ type Effective struct {
 	Demands      []string      // why a second factor is asked for, each a sentence; whether or not it was shown
 	Nothing      string        // why nothing at all is in force, as a sentence; empty when the user has access
 
+	because   Because // Nothing in a word
 	catalogue *Catalogue
 	tree      *Tree
 	available []id.Role

@@ -8,11 +8,37 @@ import (
 	"github.com/vestibule-id/vestibule/internal/id"
 )
 
-// Answer says whether a permission holds at a resource, and why or why not.
+// Because is the reason of an answer in a word, for programs.
+type Because string
+
+// The reasons. Where several hold, the one that would have to go first is given.
+const (
+	UnknownResource   Because = "unknown-resource"
+	UnknownPermission Because = "unknown-action"
+	NotActive         Because = "not-active"    // pending, suspended or deleted
+	NoSeat            Because = "no-seat"       // over the organization's limit
+	NotServed         Because = "not-served"    // a provider's user whose relationship is not in force
+	NoSecondFactor    Because = "second-factor" // demanded and not shown
+	Restricted        Because = "restricted"
+	Conflicting       Because = "conflict" // parked: exclusive roles meet
+	NotYet            Because = "not-yet"
+	Over              Because = "expired"
+	Elsewhere         Because = "elsewhere"   // held, but not here or above
+	NotGiven          Because = "not-granted" // roles carry it, and none was given
+	NoRole            Because = "no-role"     // no role of the organization carries it
+	Granted           Because = "granted"
+)
+
+// Answer says whether a permission holds at a resource, and why or why not: in a sentence, and as what the sentence is made of.
 type Answer struct {
 	Allowed bool
+	Because Because
 	Paths   [][]Hop // every way it is held; also when a restriction takes it away
 	Reason  string  // a sentence: the first way, or the nearest thing that is missing
+
+	Restriction *Restriction // takes it away
+	Near        []Held       // what carries it and is not in force here: parked, outside its time, not proved, or elsewhere
+	Roles       []id.Role    // what would carry it, where nothing given does
 }
 
 // Can answers one question, with its reasons. Unknown permissions and resources are a "no" that says so.
@@ -20,11 +46,11 @@ func (e *Effective) Can(p id.Permission, r id.Resource) Answer {
 	resource, known := e.tree.Get(r)
 	switch {
 	case !known:
-		return Answer{Reason: fmt.Sprintf("There is no resource %q in %s.", r, e.tree.Name(e.tree.Root()))}
+		return Answer{Because: UnknownResource, Reason: fmt.Sprintf("There is no resource %q in %s.", r, e.tree.Name(e.tree.Root()))}
 	case !e.catalogue.Known(p):
-		return Answer{Reason: fmt.Sprintf("There is no permission %q.", p)}
+		return Answer{Because: UnknownPermission, Reason: fmt.Sprintf("There is no permission %q.", p)}
 	case e.Nothing != "":
-		return Answer{Reason: e.Nothing}
+		return Answer{Because: e.because, Reason: e.Nothing}
 	}
 	var a Answer
 	for _, h := range e.Grants {
@@ -33,16 +59,16 @@ func (e *Effective) Can(p id.Permission, r id.Resource) Answer {
 		}
 	}
 	if len(a.Paths) == 0 {
-		a.Reason = e.missing(p, r)
-		return a
+		return e.missing(p, r)
 	}
 	for _, x := range e.Restrictions {
 		if e.tree.Reaches(x.Resource, r) && slices.Contains(x.Actions, Action(p)) {
+			a.Because, a.Restriction = Restricted, &x
 			a.Reason = fmt.Sprintf("A restriction at %s takes %q away.", e.tree.Name(x.Resource), Action(p))
 			return a
 		}
 	}
-	a.Allowed = true
+	a.Allowed, a.Because = true, Granted
 	a.Reason = fmt.Sprintf("%s holds %s at %s: %s.", e.User.Name, p, resource.Name, Sentence(a.Paths[0]))
 	return a
 }
@@ -88,13 +114,21 @@ func (e *Effective) carries(h Held, p id.Permission) bool {
 	return known && info.permissions.has(e.catalogue.index[p])
 }
 
-// missing names the nearest thing that would have made it a yes: a parked grant, one outside its time, the same role
-// elsewhere, and last the roles that carry the permission.
-func (e *Effective) missing(p id.Permission, r id.Resource) string {
+// missing names the nearest thing that would have made it a yes: a parked grant, one that waits for a second factor or is outside its
+// time, the same role elsewhere, and last the roles that carry the permission.
+func (e *Effective) missing(p id.Permission, r id.Resource) Answer {
+	near := func(why Because, h Held, format string, args ...any) Answer {
+		return Answer{Because: why, Near: []Held{h}, Reason: fmt.Sprintf(format, append([]any{e.catalogue.Name(h.Role)}, args...)...)}
+	}
 	for _, h := range e.Parked {
 		if e.carries(h.Held, p) && e.tree.Reaches(h.Resource, r) {
-			return fmt.Sprintf("%s would carry it, but waits in the conflict list: %s must not be held together.",
-				e.catalogue.Name(h.Role), join(h.Against, " and "))
+			return near(Conflicting, h.Held, "%s would carry it, but waits in the conflict list: %s must not be held together.",
+				join(h.Against, " and "))
+		}
+	}
+	for _, h := range e.Unproved {
+		if e.carries(h, p) && e.tree.Reaches(h.Resource, r) {
+			return near(NoSecondFactor, h, "%s carries it once a second factor was shown.")
 		}
 	}
 	for _, h := range e.Outside {
@@ -102,29 +136,36 @@ func (e *Effective) missing(p id.Permission, r id.Resource) string {
 			continue
 		}
 		if e.now.Before(h.Starts) {
-			return fmt.Sprintf("%s carries it from %s on.", e.catalogue.Name(h.Role), h.Starts.UTC().Format("2006-01-02 15:04 UTC"))
+			return near(NotYet, h, "%s carries it from %s on.", h.Starts.UTC().Format("2006-01-02 15:04 UTC"))
 		}
-		return fmt.Sprintf("%s carried it until %s.", e.catalogue.Name(h.Role), h.Expires.UTC().Format("2006-01-02 15:04 UTC"))
+		return near(Over, h, "%s carried it until %s.", h.Expires.UTC().Format("2006-01-02 15:04 UTC"))
 	}
+	var a Answer
 	var elsewhere []string
 	for _, h := range e.Grants {
 		if e.carries(h, p) {
+			a.Near = append(a.Near, h)
 			elsewhere = append(elsewhere, fmt.Sprintf("%s at %s", e.catalogue.Name(h.Role), e.tree.Name(h.Resource)))
 		}
 	}
 	if len(elsewhere) > 0 {
-		return fmt.Sprintf("%s holds it elsewhere only: %s.", e.User.Name, join(unique(elsewhere), ", "))
+		a.Because, a.Reason = Elsewhere, fmt.Sprintf("%s holds it elsewhere only: %s.", e.User.Name, join(unique(elsewhere), ", "))
+		return a
 	}
 	var roles []string
 	for _, info := range e.catalogue.roles {
 		if info.permissions.has(e.catalogue.index[p]) && e.catalogue.Covers(e.available, info.ID) {
+			a.Roles = append(a.Roles, info.ID)
 			roles = append(roles, e.catalogue.Name(info.ID))
 		}
 	}
 	if len(roles) == 0 {
-		return fmt.Sprintf("No role of this organization carries %s.", p)
+		a.Because, a.Reason = NoRole, fmt.Sprintf("No role of this organization carries %s.", p)
+		return a
 	}
-	return fmt.Sprintf("%s holds no role that carries %s; these do: %s.", e.User.Name, p, join(roles, ", "))
+	a.Because = NotGiven
+	a.Reason = fmt.Sprintf("%s holds no role that carries %s; these do: %s.", e.User.Name, p, join(roles, ", "))
+	return a
 }
 
 // at gives the permissions at one resource.

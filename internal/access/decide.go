@@ -13,10 +13,12 @@ import (
 
 // Decide works out what a user may do in an organization at a time. It is the only place that does.
 func Decide(f *Facts, now time.Time) *Effective {
+	because, nothing := f.nothing(now)
 	e := &Effective{
 		Organization: f.Organization.ID,
 		User:         f.User,
-		Nothing:      f.nothing(now),
+		Nothing:      nothing,
+		because:      because,
 		catalogue:    f.Catalogue,
 		tree:         f.Tree,
 		available:    f.Organization.Available,
@@ -98,29 +100,29 @@ func (c *Catalogue) unproved(held []Held) (inForce, missing []Held) {
 	return inForce, missing
 }
 
-// nothing says why the user has no access whatever was given to it, or "".
-func (f *Facts) nothing(now time.Time) string {
+// nothing says why the user has no access whatever was given to it, in a word and in a sentence, or "".
+func (f *Facts) nothing(now time.Time) (Because, string) {
 	switch {
 	case f.User.Status != Active:
-		return fmt.Sprintf("%s is %s.", f.User.Name, f.User.Status)
+		return NotActive, fmt.Sprintf("%s is %s.", f.User.Name, f.User.Status)
 	case !f.User.Seated:
-		return fmt.Sprintf("%s has more users than seats; %s waits for a free one.", f.Organization.Name, f.User.Name)
+		return NoSeat, fmt.Sprintf("%s has more users than seats; %s waits for a free one.", f.Organization.Name, f.User.Name)
 	case f.Organization.RequireMFA && !f.User.MFA:
-		return fmt.Sprintf("%s asks for a second factor at sign-in.", f.Organization.Name)
+		return NoSecondFactor, fmt.Sprintf("%s asks for a second factor at sign-in.", f.Organization.Name)
 	case !f.external():
-		return ""
+		return "", ""
 	}
 	r := f.Relationship
 	switch {
 	case r == nil || r.Provider != f.User.Home || !r.Approved:
-		return fmt.Sprintf("%s has not approved %s as a provider.", f.Organization.Name, f.User.Home)
+		return NotServed, fmt.Sprintf("%s has not approved %s as a provider.", f.Organization.Name, f.User.Home)
 	case !r.Expires.IsZero() && !now.Before(r.Expires):
-		return fmt.Sprintf("What %s allowed %s ended on %s.", f.Organization.Name, r.ProviderName,
+		return NotServed, fmt.Sprintf("What %s allowed %s ended on %s.", f.Organization.Name, r.ProviderName,
 			r.Expires.UTC().Format(time.DateOnly))
 	case r.RequireMFA && !f.User.MFA:
-		return fmt.Sprintf("%s asks for a second factor of everyone from %s.", f.Organization.Name, r.ProviderName)
+		return NoSecondFactor, fmt.Sprintf("%s asks for a second factor of everyone from %s.", f.Organization.Name, r.ProviderName)
 	}
-	return ""
+	return "", ""
 }
 
 func (f *Facts) external() bool { return f.User.Home != "" && f.User.Home != f.Organization.ID }

@@ -421,3 +421,64 @@ func TestByResource_AgreesWithCan(t *testing.T) {
 		t.Errorf("(-got +want):\n%s", d)
 	}
 }
+
+// The word of an answer, and what stands beside it, say what its sentence says.
+func TestCan_SaysWhyInAWordAndAsData(t *testing.T) {
+	t.Parallel()
+	mfa := func(f *access.Facts) {
+		changed := roles()
+		changed[3].RequireMFA = true // asset-editor
+		c, err := access.NewCatalogue(permissions(), changed, exclusive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Catalogue = c
+	}
+	near := func(role id.Role, at id.Resource) []access.RoleAt { return []access.RoleAt{{Role: role, Resource: at}} }
+	for name, test := range map[string]struct {
+		change     func(*access.Facts)
+		permission id.Permission
+		resource   id.Resource
+		because    access.Because
+		near       []access.RoleAt
+		roles      []id.Role
+	}{
+		"granted":         {nil, "assets.update", "london-1", access.Granted, nil, nil},
+		"no resource":     {nil, "assets.update", "paris-1", access.UnknownResource, nil, nil},
+		"no permission":   {nil, "assets.fly", "london-1", access.UnknownPermission, nil, nil},
+		"suspended":       {func(f *access.Facts) { f.User.Status = "suspended" }, "assets.update", "london-1", access.NotActive, nil, nil},
+		"no seat":         {func(f *access.Facts) { f.User.Seated = false }, "assets.update", "london-1", access.NoSeat, nil, nil},
+		"MFA of all":      {func(f *access.Facts) { f.Organization.RequireMFA = true }, "assets.update", "london-1", access.NoSecondFactor, nil, nil},
+		"MFA of the role": {mfa, "assets.update", "london-1", access.NoSecondFactor, near("asset-editor", "emea"), nil},
+		"not served": {func(f *access.Facts) {
+			f.User.Home = "fieldserv"
+			f.Relationship = &access.Relationship{Provider: "fieldserv", AllowedRoles: []id.Role{access.Every}}
+		}, "assets.update", "london-1", access.NotServed, nil, nil},
+		"not yet":   {func(f *access.Facts) { f.Grants[0].Starts = now.Add(time.Hour) }, "assets.update", "london-1", access.NotYet, near("asset-editor", "emea"), nil},
+		"over":      {func(f *access.Facts) { f.Grants[0].Expires = now }, "assets.update", "london-1", access.Over, near("asset-editor", "emea"), nil},
+		"elsewhere": {nil, "assets.update", "americas", access.Elsewhere, near("asset-editor", "emea"), nil},
+		"not given": {nil, "billing.read", "london-1", access.NotGiven, nil, []id.Role{"owner", "billing-clerk"}},
+		"no role":   {nil, "connections.manage", "london-1", access.NoRole, nil, nil},
+		"parked": {func(f *access.Facts) {
+			synced(f, "auditor", "emea")
+			synced(f, "billing-clerk", "emea")
+		}, "billing.read", "london-1", access.Conflicting, near("billing-clerk", "emea"), nil},
+		"restricted": {func(f *access.Facts) {
+			f.Restrictions = []access.Restriction{{ID: "r", User: f.User.ID, Resource: "london-1", Actions: []string{"update"}}}
+		}, "assets.update", "london-1", access.Restricted, nil, nil},
+	} {
+		f := give(facts(t, "dana"), "asset-editor", "emea")
+		if test.change != nil {
+			test.change(f)
+		}
+		got := access.Decide(f, now).Can(test.permission, test.resource)
+		var held []access.RoleAt
+		for _, h := range got.Near {
+			held = append(held, access.RoleAt{Role: h.Role, Resource: h.Resource})
+		}
+		if got.Because != test.because || got.Allowed != (test.because == access.Granted) || got.Reason == "" ||
+			(got.Restriction != nil) != (test.because == access.Restricted) || !slices.Equal(held, test.near) || !slices.Equal(got.Roles, test.roles) {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
