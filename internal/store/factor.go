@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
@@ -359,6 +361,74 @@ func (tx *Tx) AccessIn(ctx context.Context, user id.User, amr []string) (*access
 	}
 	f.User.MFA = mfa.Two(amr)
 	return access.Decide(f, tx.now), nil
+}
+
+// AccessShown is what a user may do by what they showed when they signed in to an application, as long as that goes on: what is asked
+// about somebody without holding a token of theirs. Where a session is named, what was shown in it alone counts. It takes one statement, one
+// more for a provider's user and, where a second factor is demanded, one for what was shown. A provider's user to whom nothing was given
+// here is nobody's here, as in ProviderUsers: a fault of kind NotFound, as for whoever does not exist.
+func (tx *Tx) AccessShown(ctx context.Context, user id.User, session id.Session) (*access.Effective, error) {
+	f, err := tx.AccessFacts(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	e := access.Decide(f, tx.now)
+	if e.External() && len(e.Grants) == 0 && !e.BeyondDefaults() {
+		return nil, fault.New(fault.NotFound, "There is no user %q in this organization.", user)
+	}
+	if len(e.Demands) == 0 {
+		return e, nil
+	}
+	if f.User.MFA, err = tx.shownFactor(ctx, f.User, session); err != nil {
+		return nil, err
+	}
+	return access.Decide(f, tx.now), nil
+}
+
+// goesOn is the condition on a family f that what was shown for it counts still, at the time $3: the session that it began in lasts, or
+// it can be renewed.
+const goesOn = `f.revoked is null
+			and f.expires > $3
+			and (
+				exists (
+					select 1
+					from sessions s
+					where s.organization = f.organization
+						and s.id = f.session_id
+						and s.ended is null
+						and s.expires > $3)
+				or exists (
+					select 1
+					from refresh_tokens t
+					where t.organization = f.organization
+						and t.family = f.id
+						and t.used is null
+						and t.expires > $3))`
+
+// shownFactor reports whether a second factor was shown for what goes on.
+func (tx *Tx) shownFactor(ctx context.Context, u access.User, session id.Session) (shown bool, err error) {
+	if u.Home != tx.Organization {
+		return tx.providerShownFactor(ctx, u, session)
+	}
+	return twoAmong(tx.query(ctx, `
+		select f.amr
+		from families f
+		where f.organization = $1
+			and f.user_id = $2
+			and ($4 = '' or f.session_id = $4)
+			and `+goesOn, tx.Organization, u.ID, micros(tx.now), session))
+}
+
+// twoAmong reports whether one of many lists of methods is two factors.
+func twoAmong(all rows, err error) (bool, error) {
+	lists, err := collect[[]string](all, err)(func(s scanner) (amr []string, err error) {
+		err = s.Scan(decode(&amr))
+		return amr, err
+	})
+	if err != nil {
+		return false, fmt.Errorf("read what was shown: %w", err)
+	}
+	return slices.ContainsFunc(lists, mfa.Two), nil
 }
 
 // MFADemand says why a user must show a second factor to have everything that was given.

@@ -674,6 +674,24 @@ func (tx *Tx) providerFacts(ctx context.Context, f *access.Facts, user id.User) 
 	return true, nil
 }
 
+// providerShownFactor is shownFactor of a provider's user, who signs in at home.
+func (tx *Tx) providerShownFactor(ctx context.Context, u access.User, session id.Session) (shown bool, err error) {
+	err = tx.across(func() error {
+		shown, err = twoAmong(tx.query(ctx, `
+			select f.amr
+			from relationships r
+			join families f on f.organization = r.provider
+			where r.client = $1
+				and r.provider = $2
+				and r.approved is not null
+				and f.user_id = $4
+				and ($5 = '' or f.session_id = $5)
+				and `+goesOn, tx.Organization, u.Home, micros(tx.now), u.ID, session))
+		return err
+	})
+	return shown, err
+}
+
 // AccessToward is what a user of the transaction's organization may do in another, which it serves, in a session in which these
 // methods were shown. A fault of kind NotFound where it does not serve it.
 func (tx *Tx) AccessToward(ctx context.Context, client id.Organization, user id.User, amr []string) (e *access.Effective, err error) {
