@@ -20,9 +20,11 @@ package issuing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/mfa"
 	"github.com/vestibule-id/vestibule/internal/session"
@@ -209,6 +212,26 @@ func (p *Provider) application(ctx context.Context, app id.Application) (applica
 		return application.Application{}, oidc.ErrNotFound
 	}
 	return c.application, nil
+}
+
+// Caller gives the application that acts for itself with an access token: one of ours, in force, and of an application that is still
+// declared and still may ask for such. A fault of kind Unauthenticated for anything else, a person's token among it.
+func (p *Provider) Caller(ctx context.Context, token string) (application.Application, error) {
+	refused := fault.New(fault.Unauthenticated, "The access token is not in force. Ask %s for one with grant_type=client_credentials; it lasts ten minutes.", oidc.PathToken)
+	t, err := p.oidc.VerifyClientToken(token)
+	if err != nil {
+		return application.Application{}, refused
+	}
+	app, err := p.application(ctx, id.Application(t.ClientID))
+	switch {
+	case errors.Is(err, oidc.ErrNotFound):
+		return application.Application{}, refused
+	case err != nil:
+		return application.Application{}, err
+	case app.Public() || !slices.Contains(app.GrantTypes, application.ClientCredentials):
+		return application.Application{}, refused
+	}
+	return app, nil
 }
 
 // Client implements oidc.Clients.

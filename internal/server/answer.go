@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -16,12 +17,13 @@ import (
 
 // The faces a request can be for, told apart by its path: they count and answer each in their own form.
 const (
-	faceHealth  = "health"
-	faceSCIM    = "scim"
-	faceAPI     = "api"
-	faceOpenID  = "openid"
-	faceSignIn  = "signin"
-	faceConsole = "console"
+	faceHealth   = "health"
+	faceSCIM     = "scim"
+	faceAPI      = "api"
+	faceDecision = "decision"
+	faceOpenID   = "openid"
+	faceSignIn   = "signin"
+	faceConsole  = "console"
 )
 
 // programs are the OpenID endpoints that programs call; authorize and end_session are for browsers, and get pages.
@@ -34,8 +36,10 @@ func faceOf(path string) string {
 		return faceHealth
 	case "scim":
 		return faceSCIM
-	case "api", "access":
+	case "api":
 		return faceAPI
+	case "access":
+		return faceDecision
 	case "signin", "sso":
 		return faceSignIn
 	case "authorize", "end_session", ".well-known":
@@ -73,6 +77,12 @@ func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, f failure)
 		writeJSON(w, f.status, "application/scim+json", map[string]any{
 			"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:Error"}, "status": strconv.Itoa(f.status), "detail": said,
 		})
+	case face == faceDecision:
+		// AuthZEN Authorization API 1.0 section 10.1.2: an error message string.
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(f.status)
+		_, _ = io.WriteString(w, said+"\n") // a reader who went away is not our error
 	case face == faceOpenID && slices.Contains(programs, r.URL.Path):
 		writeJSON(w, f.status, "application/json", map[string]any{"error": "server_error", "error_description": said})
 	case face == faceAPI, face == faceOpenID && strings.HasPrefix(r.URL.Path, "/.well-known/"), face == faceHealth:
@@ -112,10 +122,7 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body map[s
 // would look like a mistyped address.
 func mountUnserved(r chi.Router, log *slog.Logger) {
 	for pattern, said := range map[string]string{
-		"/saml/idp/metadata":                 "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
-		"/access/v1/evaluation":              "The decision endpoint is not served yet. Roles and grants are in the tokens.",
-		"/access/v1/evaluations":             "The decision endpoint is not served yet. Roles and grants are in the tokens.",
-		"/.well-known/authzen-configuration": "The decision endpoint is not served yet. Roles and grants are in the tokens.",
+		"/saml/idp/metadata": "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
 	} {
 		r.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			refuse(w, r, log, failure{status: http.StatusNotImplemented, title: "Not served yet", said: said})

@@ -19,7 +19,7 @@ var floors = map[string]int{
 
 	"internal/server": 6,
 
-	"internal/provisioning": 5, "internal/signin": 5, "internal/issuing": 5, "internal/adminapi": 5, "internal/console": 5,
+	"internal/provisioning": 5, "internal/signin": 5, "internal/issuing": 5, "internal/decision": 5, "internal/adminapi": 5, "internal/console": 5,
 	"internal/apply": 5, "internal/job": 5, "internal/demo": 5,
 	"internal/simulate": 5, "internal/scimcheck": 5,
 
@@ -62,7 +62,7 @@ var leaks = map[string][]string{
 	"github.com/go-webauthn/webauthn":   {"internal/mfa"},
 	"github.com/pquerna/otp":            {"internal/mfa"},
 	"golang.org/x/crypto/argon2":        {"internal/password"},
-	"github.com/go-chi/chi":             {"internal/server", "internal/console", "internal/signin", "internal/provisioning", "internal/issuing", "internal/adminapi", "scim", "oidc"},
+	"github.com/go-chi/chi":             {"internal/server", "internal/console", "internal/signin", "internal/provisioning", "internal/issuing", "internal/decision", "internal/adminapi", "scim", "oidc"},
 	module + "internal/store/storetest": {},
 }
 

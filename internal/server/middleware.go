@@ -191,7 +191,7 @@ func doorOf(path string) audit.Door {
 		return audit.OpenID
 	case faceSignIn:
 		return audit.SignIn
-	case faceAPI:
+	case faceAPI, faceDecision:
 		return audit.API
 	}
 	return audit.Console

@@ -22,6 +22,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/adminapi"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/console"
+	"github.com/vestibule-id/vestibule/internal/decision"
 	"github.com/vestibule-id/vestibule/internal/issuing"
 	"github.com/vestibule-id/vestibule/internal/job"
 	"github.com/vestibule-id/vestibule/internal/mail"
@@ -144,6 +145,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		(&adminapi.API{DB: o.DB, Log: o.Log, From: From, Metadata: in.AskMetadata, CheckDomain: in.CheckDomain, URL: o.URL, Mail: mailer}).Mount(api)
 		return api
 	}))
+	(&decision.Decision{DB: o.DB, Log: o.Log, URL: o.URL, Caller: provider.Caller, From: From}).Mount(r)
 	mountUnserved(r, o.Log)
 	s.doors = r
 	s.handler = chi.Chain(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),

@@ -94,10 +94,7 @@ func TestServer_WhatIsNotServedYetSaysSoInItsProtocol(t *testing.T) {
 	t.Parallel()
 	s := node(t, storetest.Open(t, storetest.SQLite), io.Discard)
 	for target, contentType := range map[string]string{
-		"GET /saml/idp/metadata":                 "text/html",
-		"POST /access/v1/evaluation":             "application/problem+json",
-		"POST /access/v1/evaluations":            "application/problem+json",
-		"GET /.well-known/authzen-configuration": "application/problem+json",
+		"GET /saml/idp/metadata": "text/html",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		rec := ask(s, method, path)
@@ -108,12 +105,37 @@ func TestServer_WhatIsNotServedYetSaysSoInItsProtocol(t *testing.T) {
 	}
 }
 
+// The decision endpoint gives a caller's id back, whatever the answer; in the log a request goes by ours.
+func TestServer_ADecisionCarriesTheIDItWasAskedUnder(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := node(t, storetest.Open(t, storetest.SQLite), &log)
+	for target, want := range map[string]int{
+		"POST /access/v1/evaluation": http.StatusUnauthorized, "POST /access/v1/evaluations": http.StatusUnauthorized, "GET /access/v1/evaluation": http.StatusMethodNotAllowed,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+		r.Header.Set("X-Request-ID", "chosen-by-the-caller")
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, r)
+		if rec.Code != want || rec.Header().Get("X-Request-Id") != "chosen-by-the-caller" || rec.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: got %d %v %s", target, rec.Code, rec.Header(), rec.Body)
+		}
+	}
+	if rec := ask(s, http.MethodGet, "/.well-known/authzen-configuration"); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), `"policy_decision_point":"http://127.0.0.1:8080"`) {
+		t.Errorf("got %d %s", rec.Code, rec.Body)
+	}
+	if strings.Contains(log.String(), "chosen-by-the-caller") || !strings.Contains(log.String(), "/access/v1/evaluations") {
+		t.Errorf("the log: %s", log.String())
+	}
+}
+
 func TestServer_RefusesInTheFormOfTheFace(t *testing.T) {
 	t.Parallel()
 	s := node(t, storetest.Open(t, storetest.SQLite), io.Discard)
 	for target, want := range map[string]string{
 		"GET /nothing/here":         "404 text/html; charset=utf-8",
-		"GET /access/v1/nothing":    "404 application/problem+json",
+		"GET /access/v1/nothing":    "404 text/plain; charset=utf-8",
 		"GET /.well-known/nothing":  "404 application/problem+json",
 		"GET /scim/o/d/v2/Users":    "401 application/scim+json",
 		"GET /api/v1/organizations": "401 application/problem+json",
