@@ -66,11 +66,12 @@ func TestRun_WrongClientsAreRefused(t *testing.T) {
 		`{id: a, jwks: {keys: []}}`:                     "list of keys",
 		`{id: a, jwks: {keys: [` + private + `]}}`:      "only the public part",
 		`{id: a, jwks: {keys: [{kty: oct, k: "AA"}]}}`:  "a shared secret",
+		`{id: a, jwks: {keys: [{kty: DSA}]}}`:           "RSA, EC and OKP",
 		`{id: a, jwks_uri: "http://keys.example/jwks"}`: "not an https address",
 		`{id: a, jwks_uri: "https://k.example", jwks: {keys: [` + publicKey + `]}}`: "names 2 of them",
 		`{id: a, jwks_url: "https://k.example"}`:                                    "jwks_url",
 	} {
-		_, err := run(db, apply.Options{}, getenv("SHORT", "short"), withSettings(t, "        clients: ["+client+"]\n"))
+		_, err := run(db, apply.Options{}, getenv("SHORT", "nineteen characters"), withSettings(t, "        clients: ["+client+"]\n"))
 		var problems apply.Problems
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", client, err, want)

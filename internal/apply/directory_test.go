@@ -45,13 +45,15 @@ func TestRun_WrongSettingsOfADirectoryAreRefused(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, storetest.SQLite)
 	for lines, want := range map[string]string{
-		"rate_limit: {per_minute: 0}":       "between 1 and",
-		"rate_limit: {per_minute: -5}":      "between 1 and",
-		"rate_limit: {per_second: 5}":       "per_second",
-		"brake: {percent: 101}":             "between 1 and 100",
-		"brake: {minimum: 0}":               "at least 1",
-		"roles: {accept: [emperor]}":        "roles.accept[0]: there is no role",
-		"roles: {accept: [viewer@nowhere]}": "roles.accept[0]: there is no resource",
+		"rate_limit: {per_minute: 0}":          "between 1 and",
+		"rate_limit: {per_minute: -5}":         "between 1 and",
+		"rate_limit: {per_second: 5}":          "per_second",
+		"rate_limit: {per_minute: 1000000000}": "between 1 and",
+		"brake: {percent: 101}":                "between 1 and 100",
+		"brake: {percent: 0}":                  "between 1 and 100",
+		"brake: {minimum: 0}":                  "at least 1",
+		"roles: {accept: [emperor]}":           "roles.accept[0]: there is no role",
+		"roles: {accept: [viewer@nowhere]}":    "roles.accept[0]: there is no resource",
 	} {
 		_, err := run(db, apply.Options{}, getenv(), withSettings(t, "        "+lines+"\n"))
 		var problems apply.Problems

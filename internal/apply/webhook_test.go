@@ -88,7 +88,7 @@ func TestRun_AWebhookThatCannotWorkIsRefusedByItsField(t *testing.T) {
 		"{id: ops, url: https://hooks.example/x, secret: {env: OPS_HOOK}, kinds: [security]}": "webhooks[0].kinds[0]",
 		"{id: ops, url: https://hooks.example/x, secret: {env: OPS_HOOK}, kinds: []}":         "webhooks[0].kinds",
 	} {
-		_, err := run(db, apply.Options{}, getenv("OPS_HOOK", "a secret that is long enough", "SHORT", "short"), withWebhooks(t, "      - "+line+"\n"))
+		_, err := run(db, apply.Options{}, getenv("OPS_HOOK", "a secret that is long enough", "SHORT", "nineteen characters"), withWebhooks(t, "      - "+line+"\n"))
 		var problems apply.Problems
 		if !errors.As(err, &problems) || !strings.Contains(problems.Error(), want) {
 			t.Errorf("%s: %v, want it at %s", line, err, want)
