@@ -11,7 +11,7 @@ import { until } from "./lib/vestibule.mjs";
 const out = path.resolve(import.meta.dirname, "out");
 
 describe("every page", { timeout: 600_000 }, () => {
-  let here, browser, operator, ann, nora, london, pushed, refused, crew, invited, letter, invitation;
+  let here, browser, operator, ann, nora, london, pushed, refused, crew, invited, letter, invitation, hook;
   before(async () => {
     mkdirSync(out, { recursive: true });
     browser = await startBrowser();
@@ -42,6 +42,8 @@ describe("every page", { timeout: 600_000 }, () => {
     await operator.page.waitForURL((u) => !u.pathname.startsWith("/setup"));
     crew = await fillGroup(operator.page);
     invited = (await here.api("POST", "/invitations", { email: "ines@northwind.example", name: "Ines", grants: [{ role: "asset-editor", resource: "london-1" }] })).json.id;
+    hook = (await here.api("POST", "/webhooks", { url: "https://hooks.northwind.example/vestibule", kinds: ["directories"] })).json.id;
+    await here.api("POST", `/webhooks/${hook}/test`);
     await here.api("POST", "/invitations", { email: "a-very-long-address-that-hardly-fits-anywhere@northwind.example" });
     await operator.page.goto(`${here.url}/operator/mailbox?q=ines`);
     letter = await operator.page.getByRole("table").getByRole("link").first().getAttribute("href");
@@ -103,6 +105,10 @@ describe("every page", { timeout: 600_000 }, () => {
     "invitation-revoke": `/o/northwind/invitations/${invited}/revoke`,
     webhooks: "/o/northwind/webhooks",
     "webhook-new": "/o/northwind/webhooks/new",
+    webhook: `/o/northwind/webhooks/${hook}`,
+    "webhook-edit": `/o/northwind/webhooks/${hook}/edit`,
+    "webhook-secret": `/o/northwind/webhooks/${hook}/secret`,
+    "webhook-delete": `/o/northwind/webhooks/${hook}/delete`,
     users: "/o/northwind/users",
     deleted: "/o/northwind/users?deleted=1&status=suspended",
     nobody: "/o/northwind/users?q=no-such-person",

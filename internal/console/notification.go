@@ -28,8 +28,13 @@ func (c *Console) mountNotifications(r chi.Router) {
 	r.Route("/webhooks", func(r chi.Router) {
 		r.Get("/", c.view("webhooks", "Webhooks", c.webhooks))
 		r.Get("/new", c.view("webhooks", "New webhook", c.newWebhook))
-		r.Post("/", c.show(c.makeWebhook))
+		r.Post("/", c.show(c.keepWebhook))
 		r.Get("/{webhook}", c.view("webhooks", "Webhook", c.webhook))
+		r.Get("/{webhook}/edit", c.view("webhooks", "Change a webhook", c.editWebhook))
+		r.Post("/{webhook}", c.show(c.keepWebhook))
+		r.Get("/{webhook}/secret", c.view("webhooks", "A new secret", c.renewSecretDialog))
+		r.Post("/{webhook}/secret", c.show(c.renewSecret))
+		r.Post("/{webhook}/test", c.change(c.testWebhook))
 		r.Post("/{webhook}/deliveries/{delivery}/again", c.change(c.redeliver))
 		r.Get("/{webhook}/delete", c.view("webhooks", "Take a webhook away", c.deleteWebhookDialog))
 		r.Post("/{webhook}/delete", c.change(c.deleteWebhook))
@@ -208,10 +213,26 @@ func deliveryLine(d outbox.Delivery) statusLine {
 
 type webhookForm struct {
 	*frame
+	ID     id.Webhook // empty: one that is to be made
 	URL    string
 	Kinds  []letterPick
 	Fault  string
 	Secret string // shown once
+}
+
+// path is what the form is sent to, and the page it leads back to.
+func (f webhookForm) path() string {
+	if f.ID == "" {
+		return "webhooks"
+	}
+	return "webhooks/" + string(f.ID)
+}
+
+func (f webhookForm) heading() string {
+	if f.ID == "" {
+		return "New webhook"
+	}
+	return "Change a webhook"
 }
 
 func webhookPicks(chosen []notification.Kind) []letterPick {
@@ -225,12 +246,22 @@ func (c *Console) newWebhook(v *visit, _ *store.Tx) (templ.Component, error) {
 	return webhookPage(webhookForm{frame: v.frame, Kinds: webhookPicks(everyLetter())}), nil
 }
 
-func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
+func (c *Console) editWebhook(v *visit, tx *store.Tx) (templ.Component, error) {
+	h, err := c.ownWebhook(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	return webhookPage(webhookForm{frame: v.frame, ID: h.ID, URL: h.URL, Kinds: webhookPicks(h.Kinds)}), nil
+}
+
+// keepWebhook makes a webhook, and then shows its secret, or changes the one of the address.
+func (c *Console) keepWebhook(w http.ResponseWriter, r *http.Request) error {
 	v, err := c.filled(w, r)
 	if err != nil {
 		return redirected(w, r, err)
 	}
-	f := webhookForm{URL: strings.TrimSpace(v.form("url")), Kinds: webhookPicks(lettersOf(r.PostForm))}
+	chosen := lettersOf(r.PostForm)
+	f := webhookForm{ID: id.Webhook(chi.URLParam(r, "webhook")), URL: strings.TrimSpace(v.form("url")), Kinds: webhookPicks(chosen)}
 	secret := notification.NewSecret(seal.Random(32))
 	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) error {
 		if err := v.fill(tx); err != nil {
@@ -240,19 +271,69 @@ func (c *Console) makeWebhook(w http.ResponseWriter, r *http.Request) error {
 		if err := v.setsUp(); err != nil {
 			return err
 		}
-		_, err := tx.MakeWebhook(v.ctx, v.viewer.actor, f.URL, lettersOf(r.PostForm), secret)
+		if f.ID == "" {
+			_, err = tx.MakeWebhook(v.ctx, v.viewer.actor, f.URL, chosen, secret)
+		} else {
+			_, err = tx.ChangeWebhook(v.ctx, v.viewer.actor, f.ID, f.URL, chosen)
+		}
 		return firstField(err)
 	})
 	if err != nil {
-		if kind := fault.KindOf(err); f.frame != nil && kind != fault.Internal && kind != fault.Unavailable {
+		if kind := fault.KindOf(err); f.frame != nil && kind == fault.Invalid {
 			status, failure := page.FailureOf(err)
 			f.Fault = failure.Said
 			return page.Render(w, r, status, webhookPage(f))
 		}
 		return c.refusedChange(v, err)
 	}
+	if f.ID != "" {
+		c.setFlash(w, "The webhook is changed.")
+		http.Redirect(w, r, string(v.at(f.path())), http.StatusSeeOther)
+		return nil
+	}
 	f.Secret = secret
-	return page.Render(w, r, http.StatusOK, webhookMadePage(f))
+	return page.Render(w, r, http.StatusOK, webhookMadePage(f, "Webhook made"))
+}
+
+func (c *Console) renewSecretDialog(v *visit, tx *store.Tx) (templ.Component, error) {
+	h, err := c.ownWebhook(v, tx)
+	if err != nil {
+		return nil, err
+	}
+	return renewSecretPage(webhookAct{v.frame, h, v.at("webhooks/" + string(h.ID) + "/secret")}), nil
+}
+
+// renewSecret shows the new secret, once.
+func (c *Console) renewSecret(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.filled(w, r)
+	if err != nil {
+		return redirected(w, r, err)
+	}
+	f := webhookForm{Secret: notification.NewSecret(seal.Random(32))}
+	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) error {
+		if err := v.fill(tx); err != nil {
+			return err
+		}
+		if err := v.setsUp(); err != nil {
+			return err
+		}
+		h, err := tx.RenewWebhookSecret(v.ctx, v.viewer.actor, id.Webhook(chi.URLParam(r, "webhook")), f.Secret)
+		f.frame, f.ID, f.URL = v.frame, h.ID, h.URL
+		return err
+	})
+	if err != nil {
+		return c.refusedChange(v, err)
+	}
+	return page.Render(w, r, http.StatusOK, webhookMadePage(f, "New secret"))
+}
+
+func (c *Console) testWebhook(v *visit, tx *store.Tx) (string, string, error) {
+	h, err := c.oneWebhook(v, tx)
+	if err != nil {
+		return "", "", err
+	}
+	_, err = tx.TestWebhook(v.ctx, v.viewer.actor, h.ID)
+	return "A delivery of the type webhook.test is on its way. Load this page again to see whether it arrived.", string(v.at("webhooks/" + string(h.ID))), err
 }
 
 type webhookAct struct {

@@ -43,6 +43,8 @@ func sensitiveForms(h *house) map[string]struct {
 		"make an exception":       {"/rules/exceptions", "", []string{"address", "ann@northwind.example"}},
 		"end an exception":        {"/rules/exceptions/e1/end", "", []string{"reason", "left"}},
 		"make a webhook":          {"/webhooks", "/webhooks/new", []string{"url", "https://hooks.example/x"}},
+		"change a webhook":        {"/webhooks/w1", "/webhooks/w1/edit", []string{"url", "https://hooks.example/y"}},
+		"a webhook's new secret":  {"/webhooks/w1/secret", "/webhooks/w1/secret", []string{"reason", "known"}},
 		"take a webhook away":     {"/webhooks/w1/delete", "/webhooks/w1/delete", []string{"reason", "old"}},
 		"make a role":             {"/roles", "/roles/new", []string{"name", "Night shift"}},
 		"change a role":           {"/roles/custom:night/edit", "/roles/custom:night/edit", []string{"name", "Night shift"}},

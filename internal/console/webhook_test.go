@@ -80,6 +80,80 @@ func TestWebhooks_ShowAReceiptForEachDeliveryAndSendItAgain(t *testing.T) {
 	})
 }
 
+func TestWebhooks_AreChangedTestedAndSignedUnderANewSecret(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		ctx := t.Context()
+		owner := h.as("northwind", "Olivia Owner")
+		owner.page("/o/northwind/webhooks/new")
+		if got := owner.post("/o/northwind/webhooks", "url", "http://hooks.example/v", "letter", "expiry"); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, "http is for this machine alone") {
+			t.Errorf("in the clear: %d %s", got.status, got.text("main"))
+		}
+		made := owner.post("/o/northwind/webhooks", "url", "https://hooks.example/v", "letter", "expiry")
+		first := made.text("dd code")
+		if made.status != http.StatusOK || !strings.HasPrefix(first, notification.SecretMark) {
+			t.Fatalf("%d %s", made.status, made.text("main"))
+		}
+		at, _ := owner.page("/o/northwind/webhooks").Find("th a").Attr("href")
+		hook := id.Webhook(at[strings.LastIndexByte(at, '/')+1:])
+		target := func(address, secret string) {
+			t.Helper()
+			gotAddress, gotSecret, err := db.WebhookTarget(ctx, "northwind", hook)
+			if err != nil || gotAddress != address || gotSecret != secret {
+				t.Errorf("it is told at %q: %v", gotAddress, err)
+			}
+		}
+		edit := owner.page(at + "/edit")
+		if v, _ := edit.Find("#url").Attr("value"); v != "https://hooks.example/v" || edit.Find("input[name=letter][checked]").Length() != 1 {
+			t.Errorf("the form: %s", edit.body)
+		}
+		if got := owner.post(at, "url", "https://hooks.example/w"); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text("main"), "Choose at least one") || !strings.Contains(got.text("main"), "Change a webhook") {
+			t.Errorf("of nothing: %d %s", got.status, got.text("main"))
+		}
+		if got := owner.post(at, "url", "https://hooks.example/w", "letter", "directories"); got.location != at {
+			t.Fatalf("%d: %s", got.status, got.text("main"))
+		}
+		target("https://hooks.example/w", first)
+		owner.page(at + "/secret")
+		second := owner.post(at + "/secret").text("dd code")
+		if second == first {
+			t.Error("the secret stays")
+		}
+		target("https://hooks.example/w", second)
+		if got := owner.post(at + "/test"); got.location != at {
+			t.Fatalf("%d: %s", got.status, got.text("main"))
+		}
+		got := owner.page(at)
+		if !strings.Contains(got.text("main"), "webhook.test") || !strings.Contains(got.text("main"), "On its way") || strings.Contains(got.body, notification.SecretMark) {
+			t.Errorf("after the test: %s", got.text("main"))
+		}
+		for _, who := range []*browser{h.as("northwind", "Adam Admin"), h.as("fieldserv", "Femi Field")} {
+			for _, path := range []string{"", "/secret", "/test", "/delete"} {
+				if got := who.post(at+path, "url", "https://evil.example", "letter", "expiry"); got.status < 400 {
+					t.Errorf("%s: %d to %q", path, got.status, got.location)
+				}
+			}
+		}
+		h.must(db.System().Write(ctx, func(tx *store.SystemTx) error {
+			tx.PutDeclaredWebhook(store.DeclaredWebhook{Organization: "northwind", Webhook: store.Webhook{
+				ID: "ops", URL: "https://hooks.example/ops", Kinds: []notification.Kind{notification.Expiry}, Secret: db.Keys.Seal(store.WebhookPlace("northwind", "ops"), []byte(first)),
+			}})
+			return nil
+		}))
+		const ops = "/o/northwind/webhooks/ops"
+		if got := owner.page(ops); strings.Contains(got.text("main"), "New secret") || !strings.Contains(got.text("main"), "Send a test") {
+			t.Errorf("the file's: %s", got.text("main"))
+		}
+		for _, path := range []string{"", "/secret", "/delete"} {
+			if got := owner.post(ops+path, "url", "https://evil.example", "letter", "expiry"); got.status != http.StatusConflict {
+				t.Errorf("the file's, %s: %d", path, got.status)
+			}
+		}
+	})
+}
+
 // What the installation's own ends is for operators alone.
 func TestOperatorCalendar_ShowsTokensAndSpeaksUpWhenOneEnds(t *testing.T) {
 	t.Parallel()
