@@ -393,3 +393,19 @@ func TestRun_TakesTheFileToStartFrom(t *testing.T) {
 		}
 	})
 }
+
+// A secret that a file begins to name, or names no longer, shows in no plan: not even sealed.
+func TestRun_ASecretThatComesOrGoesIsNotShown(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		secrets := getenv("SMS_SECRET", "a secret that is long enough")
+		with := edited(t, "enforce_sso: false", "enforce_sso: false\n    messages: {url: https://sms.example/send, secret: {env: SMS_SECRET}}")
+		mustRun(t, db, apply.Options{}, secrets, contract)
+		for _, step := range []string{with, contract} {
+			out := mustRun(t, db, apply.Options{}, secrets, step)
+			if !strings.Contains(out, "secret changed") || strings.Contains(out, "messages.secret:") || strings.Contains(out, "long enough") {
+				t.Errorf("the plan says:\n%s", out)
+			}
+		}
+	})
+}
