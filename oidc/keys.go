@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -70,12 +71,41 @@ func Thumbprint(public crypto.PublicKey) (string, error) {
 }
 
 // A KeySet is the provider's keys at one moment: the document it publishes, computed once, and the
-// signers. It never changes; a rotation makes a new one.
+// signers. They never change; a rotation makes a new set.
 type KeySet struct {
 	keys    []Key
 	byID    map[string]Key
 	signers map[signerKey]jose.Signer
 	jwks    document
+
+	clients verified // applications' own tokens that these keys have signed
+}
+
+// verified remembers tokens whose signature was found good, and what they say. An application asks with one token until it expires, and to
+// verify it costs as much as to answer; that a key signed a text does not change. When it expires and whether its client is still there
+// is asked each time.
+type verified struct {
+	mu     sync.RWMutex
+	tokens map[[sha256.Size]byte]ClientToken // guarded by mu; by the hash of the whole token
+}
+
+// maxVerified is more than there are applications; beyond it, all are forgotten and found good again as they come.
+const maxVerified = 1024
+
+func (v *verified) get(token string) (ClientToken, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	t, known := v.tokens[sha256.Sum256([]byte(token))]
+	return t, known
+}
+
+func (v *verified) put(token string, t ClientToken) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.tokens == nil || len(v.tokens) >= maxVerified {
+		v.tokens = map[[sha256.Size]byte]ClientToken{}
+	}
+	v.tokens[sha256.Sum256([]byte(token))] = t
 }
 
 type signerKey struct{ algorithm, typ string }
@@ -244,9 +274,13 @@ type ClientToken struct {
 // VerifyClientToken checks an at+jwt of ours: signature, type, issuer, audience and time. Whether
 // the client still exists is the caller's to ask.
 func (p *Provider) VerifyClientToken(token string) (ClientToken, error) {
-	var t ClientToken
-	if err := p.keys.Load().verify(token, typAccess, &t); err != nil {
-		return ClientToken{}, ErrNotFound
+	keys := p.keys.Load()
+	t, known := keys.clients.get(token)
+	if !known {
+		if err := keys.verify(token, typAccess, &t); err != nil {
+			return ClientToken{}, ErrNotFound
+		}
+		keys.clients.put(token, t)
 	}
 	if t.Issuer != p.issuer || t.Audience != p.issuer || t.Subject != t.ClientID ||
 		p.now().Unix() >= t.Expires {

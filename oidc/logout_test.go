@@ -146,11 +146,11 @@ func TestDiscovery_110_SaysWhatIsServedUnderItsOwnName(t *testing.T) {
 	}
 	got := decode(t, rec)
 	for name, want := range map[string]any{
-		"issuer":                           issuer,
-		"token_endpoint":                   issuer + "/token",
-		"response_types_supported":         []any{"code"},
-		"code_challenge_methods_supported": []any{"S256"},
-		"grant_types_supported":            []any{"authorization_code", "refresh_token", "client_credentials"},
+		"issuer":                                         issuer,
+		"token_endpoint":                                 issuer + "/token",
+		"response_types_supported":                       []any{"code"},
+		"code_challenge_methods_supported":               []any{"S256"},
+		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials"},
 		"authorization_response_iss_parameter_supported": true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
@@ -222,6 +222,39 @@ func TestKeys_108_TokenChoosesNeitherKeyNorAlgorithm(t *testing.T) {
 		if _, err := w.provider.VerifyClientToken(forged); err == nil {
 			t.Errorf("%s is taken", name)
 		}
+	}
+}
+
+// A signature is verified once; what else makes a token good is asked each time, and keys that are gone take along what they signed.
+func TestKeys_AVerifiedTokenIsAskedAboutAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := decode(t, w.post("/token", "grant_type=client_credentials", asApp))["access_token"].(string)
+	for range 2 {
+		if own, err := w.provider.VerifyClientToken(token); err != nil || own.ClientID != "app" {
+			t.Fatalf("got %v %v", own, err)
+		}
+	}
+	if _, err := w.provider.VerifyClientToken(token + "A"); err == nil {
+		t.Error("another token is taken for it")
+	}
+	keys := generated(t)
+	before, err := oidc.NewKeySet(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := oidc.NewKeySet(keys[2:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.provider.SetKeys(after)
+	if _, err := w.provider.VerifyClientToken(token); err == nil {
+		t.Error("a key that is gone still vouches")
+	}
+	w.provider.SetKeys(before)
+	w.now = w.now.Add(oidc.ClientTokenLifetime)
+	if _, err := w.provider.VerifyClientToken(token); err == nil {
+		t.Error("an expired token is taken")
 	}
 }
 
