@@ -95,7 +95,7 @@ func (d *Decision) evaluations(ctx context.Context, app application.Application,
 		return nil, err
 	}
 	for _, name := range entities {
-		if _, _, err := asked.object(name, name); err != nil {
+		if _, _, err := objectIn(asked, name, name); err != nil {
 			return nil, err // a default that is none is wrong for all
 		}
 	}
@@ -123,12 +123,12 @@ func (d *Decision) evaluations(ctx context.Context, app application.Application,
 
 // semantic gives what ends the evaluations before the last of them (section 7.1.2.1): a decision that is the last one told, or nothing.
 func semantic(asked object) (last func(verdict) bool, err error) {
-	options, _, err := asked.object("options", "options")
+	options, _, err := objectIn(asked, "options", "options")
 	if err != nil {
 		return nil, err
 	}
 	const example = "execute_all, deny_on_first_deny or permit_on_first_permit"
-	name, err := options.text("evaluations_semantic", "options.evaluations_semantic", example, false)
+	name, err := textIn(options, "evaluations_semantic", "options.evaluations_semantic", example, false)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // object is a JSON object whose every name stood there once.
-type object map[string]any
+type object = map[string]any
 
 const (
 	maxDepth = 32
@@ -28,9 +28,9 @@ func parse(raw []byte) (object, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber() // a number is none of what is read, and one that is too large for a float is no error
-	v, err := value(d, 0)
-	if err != nil {
-		return nil, err
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "The body is not JSON.")
 	}
 	o, ok := v.(object)
 	if !ok {
@@ -39,61 +39,58 @@ func parse(raw []byte) (object, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fault.New(fault.Invalid, "Something follows the JSON object.")
 	}
+	kept, deep := members(v, 0)
+	switch {
+	case deep:
+		return nil, fault.New(fault.Invalid, "The JSON is nested deeper than %d.", maxDepth)
+	case kept != colons(raw):
+		return nil, fault.New(fault.Invalid, "A member of an object stands there twice.")
+	}
 	return o, nil
 }
 
-func value(d *json.Decoder, depth int) (any, error) {
+// members counts the members of all objects in a value. Of two with one name the decoder keeps the last; that fewer were kept than there
+// were colons gives them away, at less than it costs to take the JSON apart word by word.
+func members(v any, depth int) (n int, deep bool) {
 	if depth > maxDepth {
-		return nil, fault.New(fault.Invalid, "The JSON is nested deeper than %d.", maxDepth)
+		return 0, true
 	}
-	t, err := d.Token()
-	if err != nil {
-		return nil, notJSON(err)
+	add := func(inner any) {
+		more, below := members(inner, depth+1)
+		n, deep = n+more, deep || below
 	}
-	switch t {
-	case json.Delim('{'):
-		o := object{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, notJSON(err)
-			}
-			key, ok := name.(string)
-			if !ok {
-				return nil, notJSON(nil)
-			}
-			if _, twice := o[key]; twice {
-				return nil, fault.New(fault.Invalid, "The member %.40q stands there twice.", key)
-			}
-			if o[key], err = value(d, depth+1); err != nil {
-				return nil, err
-			}
+	switch v := v.(type) {
+	case object:
+		n = len(v)
+		for _, inner := range v {
+			add(inner)
 		}
-		if _, err := d.Token(); err != nil {
-			return nil, notJSON(err)
+	case []any:
+		for _, inner := range v {
+			add(inner)
 		}
-		return o, nil
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := value(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		if _, err := d.Token(); err != nil {
-			return nil, notJSON(err)
-		}
-		return list, nil
 	}
-	return t, nil
+	return n, deep
 }
 
-func notJSON(cause error) error { return fault.Wrap(cause, fault.Invalid, "The body is not JSON.") }
+// colons counts those of a JSON text that stand outside of its strings: one for each member.
+func colons(raw []byte) (n int) {
+	inside := false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inside && c == '\\':
+			i++
+		case c == '"':
+			inside = !inside
+		case c == ':' && !inside:
+			n++
+		}
+	}
+	return n
+}
 
-// object gives a member that is an object; false where there is none. One that is null is none (section 11.5).
-func (o object) object(name, path string) (object, bool, error) {
+// objectIn gives a member that is an object; false where there is none. One that is null is none (section 11.5).
+func objectIn(o object, name, path string) (object, bool, error) {
 	v, given := o[name]
 	if !given || v == nil {
 		return nil, false, nil
@@ -105,8 +102,8 @@ func (o object) object(name, path string) (object, bool, error) {
 	return inner, true, nil
 }
 
-// text gives a member that has to be there and a string; needed says so, or it may be absent.
-func (o object) text(name, path, example string, needed bool) (string, error) {
+// textIn gives a member that has to be there and a string; needed says so, or it may be absent.
+func textIn(o object, name, path, example string, needed bool) (string, error) {
 	v, given := o[name]
 	if !given || v == nil {
 		if needed {
@@ -145,9 +142,9 @@ var entities = []string{"subject", "action", "resource", "context"}
 func questionOf(own, defaults object) (q question, err error) {
 	var found [3]object
 	for i, name := range entities {
-		entity, given, err := own.object(name, name)
+		entity, given, err := objectIn(own, name, name)
 		if err == nil && !given {
-			entity, given, err = defaults.object(name, name)
+			entity, given, err = objectIn(defaults, name, name)
 		}
 		switch {
 		case err != nil:
@@ -163,7 +160,7 @@ func questionOf(own, defaults object) (q question, err error) {
 	var texts [7]string
 	var properties [3]object
 	for i, entity := range found {
-		if properties[i], _, err = entity.object("properties", entities[i]+".properties"); err != nil {
+		if properties[i], _, err = objectIn(entity, "properties", entities[i]+".properties"); err != nil {
 			return q, err
 		}
 	}
@@ -180,7 +177,7 @@ func questionOf(own, defaults object) (q question, err error) {
 		{resource, "id", "resource.id", `the resource's id, such as "london-1"`, true},
 		{properties[2], "organization", "resource.properties.organization", "the organization's id", false},
 	} {
-		if texts[i], err = want.in.text(want.name, want.path, want.example, want.needed); err != nil {
+		if texts[i], err = textIn(want.in, want.name, want.path, want.example, want.needed); err != nil {
 			return q, err
 		}
 	}
