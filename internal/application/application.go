@@ -4,6 +4,7 @@
 package application
 
 import (
+	"crypto/rsa"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/netguard"
+	"github.com/vestibule-id/vestibule/internal/saml"
 )
 
 // Protocol is what an application speaks.
@@ -60,7 +62,27 @@ type Application struct {
 
 	EntityID string `json:"entity_id,omitempty"`
 	ACSURL   string `json:"acs_url,omitempty"`
+	// NameID is what the application knows a person by; empty means Persistent.
+	NameID NameID `json:"name_id,omitempty"`
+	// Certificates verify its requests: with any, unsigned ones are refused. EncryptionCertificate has assertions encrypted to it.
+	// Both as PEM or as base64.
+	Certificates          []string `json:"certificates,omitempty"`
+	EncryptionCertificate string   `json:"encryption_certificate,omitempty"`
 }
+
+// NameID is what a SAML application knows a person by.
+type NameID string
+
+// The name ids. All but the first are for applications that have their people's accounts already.
+const (
+	Persistent NameID = "persistent" // random, of this person at this application
+	Email      NameID = "email"
+	UserName   NameID = "user_name"
+	ExternalID NameID = "external_id"
+)
+
+// NameIDs are all of them.
+var NameIDs = []NameID{Persistent, Email, UserName, ExternalID}
 
 // Public says whether the application has no secret.
 func (a *Application) Public() bool { return a.SecretHash == "" }
@@ -102,12 +124,7 @@ func (a *Application) Check() error {
 	case OIDC:
 		a.checkOIDC(f)
 	case SAML:
-		if a.EntityID == "" {
-			f.WithField("entity_id", "A SAML application needs its entity id.")
-		}
-		if !netguard.WebAddress(a.ACSURL) {
-			f.WithField("acs_url", "A SAML application needs the https address that takes its assertions.")
-		}
+		a.checkSAML(f)
 	default:
 		f.WithField("protocol", "It is oidc or saml.")
 	}
@@ -123,6 +140,45 @@ func (a *Application) Check() error {
 		return f
 	}
 	return nil
+}
+
+// maxEntityID is SAML Core section 8.3.6's.
+const maxEntityID = 1024
+
+// maxCertificates are enough for a rollover: what was, what is, and what will be.
+const maxCertificates = 4
+
+func (a *Application) checkSAML(f *fault.Fault) {
+	switch {
+	case a.EntityID == "":
+		f.WithField("entity_id", "A SAML application needs its entity id.")
+	case len(a.EntityID) > maxEntityID || strings.TrimSpace(a.EntityID) != a.EntityID:
+		f.WithField("entity_id", "An entity id has at most %d characters and no blanks around it.", maxEntityID)
+	}
+	// An address with javascript: would run in the page that posts the assertion (CVE-2023-45683).
+	if !netguard.WebAddress(a.ACSURL) {
+		f.WithField("acs_url", "A SAML application needs the https address that takes its assertions; http only for this machine.")
+	}
+	if a.NameID != "" && !slices.Contains(NameIDs, a.NameID) {
+		f.WithField("name_id", "It is persistent, email, user_name or external_id.")
+	}
+	if len(a.Certificates) > maxCertificates {
+		f.WithField("certificates", "At most %d are tried.", maxCertificates)
+	}
+	for _, c := range a.Certificates {
+		if _, err := saml.ReadCertificate(c); err != nil {
+			f.WithField("certificates", "%s", fault.As(err).Message)
+		}
+	}
+	if a.EncryptionCertificate == "" {
+		return
+	}
+	cert, err := saml.ReadCertificate(a.EncryptionCertificate)
+	if err != nil {
+		f.WithField("encryption_certificate", "%s", fault.As(err).Message)
+	} else if _, is := cert.PublicKey.(*rsa.PublicKey); !is {
+		f.WithField("encryption_certificate", "Assertions are encrypted to RSA keys.")
+	}
 }
 
 func (a *Application) checkOIDC(f *fault.Fault) {

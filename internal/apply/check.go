@@ -54,7 +54,15 @@ func (d *Declaration) check(merged *store.Declared) Problems {
 	for _, r := range d.want.Relationships {
 		c.checkRelationship(r)
 	}
+	named := map[string]id.Application{}
 	for _, a := range d.want.Applications {
+		if a.Protocol == application.SAML && a.EntityID != "" {
+			// By its entity id a request is told from another application's.
+			if other, twice := named[a.EntityID]; twice {
+				c.at(key(applicationKind, "", string(a.ID)), "entity_id", "it is the application %s's already", other)
+			}
+			named[a.EntityID] = a.ID
+		}
 		for i, o := range a.Organizations {
 			if o != application.Every && c.resources[o] == nil {
 				c.at(key(applicationKind, "", string(a.ID)), fmt.Sprintf("organizations[%d]", i), "there is no organization %q", o)

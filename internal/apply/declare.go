@@ -441,6 +441,10 @@ func (d *Declaration) application(a fileApplication) {
 		ID: a.ID, Name: orElse(a.Name, a.ID), Protocol: application.Protocol(a.Protocol), RedirectURIs: a.RedirectURIs,
 		PostLogoutRedirectURIs: a.PostLogoutRedirectURIs, BackchannelLogoutURI: a.BackchannelLogoutURI, GrantTypes: a.GrantTypes,
 		Claims: a.Claims, Organizations: a.Organizations, IDTokenAlgorithm: a.IDTokenAlgorithm, EntityID: a.EntityID, ACSURL: a.ACSURL,
+		NameID: application.NameID(a.NameID), EncryptionCertificate: a.EncryptionCertificate.line(),
+	}
+	for _, c := range a.Certificates {
+		app.Certificates = append(app.Certificates, c.line())
 	}
 	if app.Protocol == application.OIDC && len(app.GrantTypes) == 0 {
 		app.GrantTypes = []string{application.AuthorizationCode, application.RefreshToken}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/vestibule-id/vestibule/internal/access"
+	"github.com/vestibule-id/vestibule/internal/saml"
 )
 
 // decoder reads one file into the shape of file.go. It does so by itself rather than through yaml.Unmarshal, because it
@@ -412,4 +414,26 @@ func (m *metadata) fromYAML(d *decoder, n ast.Node, path string) {
 		v = strings.TrimSpace(d.readFile(v, path))
 	}
 	*m = metadata(v)
+}
+
+// certificate is one in PEM or base64, or the file that holds it.
+type certificate string
+
+func (c *certificate) fromYAML(d *decoder, n ast.Node, path string) {
+	v := strings.TrimSpace(d.text(n, path))
+	// No file's name is that long, and none begins as PEM does; base64 of a certificate always begins with MI.
+	if v != "" && !strings.HasPrefix(v, "-----") && !(strings.HasPrefix(v, "MI") && len(v) > 300) {
+		v = strings.TrimSpace(d.readFile(v, path))
+	}
+	*c = certificate(v)
+}
+
+// line gives the certificate as base64 in one line, however it was given, so that the difference of two is one; what is none stays
+// as it is, to be told of.
+func (c certificate) line() string {
+	cert, err := saml.ReadCertificate(string(c))
+	if err != nil {
+		return string(c)
+	}
+	return base64.StdEncoding.EncodeToString(cert.Raw)
 }

@@ -234,4 +234,7 @@ type fileApplication struct {
 	IDTokenAlgorithm       string            `yaml:"id_token_signed_response_alg"`
 	EntityID               string            `yaml:"entity_id"`
 	ACSURL                 string            `yaml:"acs_url"`
+	NameID                 string            `yaml:"name_id"`
+	Certificates           []certificate     `yaml:"certificates"`
+	EncryptionCertificate  certificate       `yaml:"encryption_certificate"`
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/access"
-	"github.com/vestibule-id/vestibule/internal/application"
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
@@ -89,7 +88,6 @@ type object struct {
 	org    id.Organization // whose it is; "" for the installation's
 	local  string          // identifies it among its kind in the organization
 	label  string
-	unserv string // why what it declares is not served yet; empty: it is
 	fields []field
 	put    func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error
 	drop   func(ctx context.Context, tx *store.SystemTx, actor audit.Actor) error
@@ -118,9 +116,8 @@ func queued[T any](row T, fn func(*store.SystemTx, T)) write {
 // objects lists everything in a state, in the order of writing.
 func objects(d *store.Declared) []object {
 	var out []object
-	add := func(k kind, org id.Organization, local, label string, put, drop write, fields ...field) *object {
+	add := func(k kind, org id.Organization, local, label string, put, drop write, fields ...field) {
 		out = append(out, object{kind: k, org: org, local: local, label: label, put: put, drop: drop, fields: fields})
-		return &out[len(out)-1]
 	}
 	for _, p := range d.Permissions {
 		add(permissionKind, "", string(p.ID), string(p.ID),
@@ -250,7 +247,7 @@ func objects(d *store.Declared) []object {
 			flatten(r.RelationshipSettings)...)
 	}
 	for _, a := range d.Applications {
-		o := add(applicationKind, "", string(a.ID), string(a.ID),
+		add(applicationKind, "", string(a.ID), string(a.ID),
 			func(ctx context.Context, tx *store.SystemTx, _ audit.Actor) error {
 				tx.SaveApplication(ctx, a)
 				return nil
@@ -261,9 +258,6 @@ func objects(d *store.Declared) []object {
 			},
 			append(flatten(a), field{name: "name", value: a.Name}, field{name: "protocol", value: string(a.Protocol)},
 				field{name: "client_secret", value: a.SecretHash, secret: true})...)
-		if a.Protocol == application.SAML {
-			o.unserv = "SAML towards applications"
-		}
 	}
 	return out
 }

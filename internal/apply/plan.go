@@ -32,11 +32,10 @@ type Change struct {
 	touches string
 }
 
-// Plan is everything to do, in order, and what is declared but not served yet.
+// Plan is everything to do, in order.
 type Plan struct {
-	Changes  []Change
-	Unserved []string
-	Waits    []string // what is declared and begins later by itself
+	Changes []Change
+	Waits   []string // what is declared and begins later by itself
 }
 
 // Empty says that the store is as the files declare.
@@ -53,9 +52,6 @@ func diff(current, want *store.Declared, prune bool) *Plan {
 	wanted := map[string]bool{}
 	for _, o := range objects(want) {
 		wanted[o.key()] = true
-		if o.unserv != "" {
-			plan.Unserved = append(plan.Unserved, fmt.Sprintf("%s (%s)", o.title(), o.unserv))
-		}
 		old, exists := have[o.key()]
 		if !exists {
 			plan.Changes = append(plan.Changes, Change{Verb: Add, object: o, fields: filled(o.fields)})
@@ -148,9 +144,6 @@ func (p *Plan) Print(w io.Writer) {
 	}
 	for _, late := range p.Waits {
 		_, _ = fmt.Fprintf(w, "declared, not in force yet: %s\n", late)
-	}
-	for _, u := range p.Unserved {
-		_, _ = fmt.Fprintf(w, "declared, not served yet: %s\n", u)
 	}
 	if p.Empty() {
 		_, _ = fmt.Fprintln(w, "nothing to change")

@@ -20,6 +20,7 @@ const (
 	SCIM      Door = "scim"
 	SignIn    Door = "sign-in"
 	OpenID    Door = "openid"
+	SAML      Door = "saml" // towards applications
 	JobRunner Door = "job"
 )
 

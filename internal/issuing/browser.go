@@ -25,12 +25,40 @@ import (
 // maxSessions bounds how many session cookies of one browser are looked at: a request may show as many as it likes.
 const maxSessions = 16
 
+// asking is a request for a person, by either protocol: what the rules about sessions read of it, and how it goes on.
+type asking struct {
+	app     application.Application
+	req     oidc.AuthorizeRequest
+	purpose session.Purpose
+	kept    any // what an attempt keeps of it
+	// once runs in the transaction that takes the request on, whether that answers it or keeps it; nil: nothing is to be done.
+	once func(ctx context.Context, tx *store.Tx) error
+	// open makes the answer for a session, if its person has access at all.
+	open func(ctx context.Context, tx *store.Tx, s session.Session, effective *access.Effective) (oidc.Outcome, error)
+}
+
 // Authorize implements oidc.Browser: with a session that fits, a code; else the sign-in page, with the request kept.
 func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.AuthorizeRequest) (oidc.Outcome, error) {
 	app, err := p.application(ctx, id.Application(req.ClientID))
 	if err != nil {
 		return oidc.Outcome{}, translate(err)
 	}
+	return p.begin(ctx, r, p.authorizing(app, req))
+}
+
+// authorizing is an authorize request as an asking.
+func (p *Provider) authorizing(app application.Application, req oidc.AuthorizeRequest) asking {
+	return asking{
+		app: app, req: req, purpose: session.ForApplication, kept: req,
+		open: func(ctx context.Context, tx *store.Tx, s session.Session, effective *access.Effective) (oidc.Outcome, error) {
+			return p.open(ctx, tx, app, req, s, effective)
+		},
+	}
+}
+
+// begin answers a request with a session that fits, or keeps it and sends the browser to sign in.
+func (p *Provider) begin(ctx context.Context, r *http.Request, a asking) (oidc.Outcome, error) {
+	app, req := a.app, a.req
 	if err := p.judge(ctx, app, req); err != nil {
 		return oidc.Outcome{}, translate(err)
 	}
@@ -47,7 +75,7 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 	})
 	more := id.Organization("")
 	if len(fitting) == 1 && !req.Asks("select_account") {
-		out, err := p.openWith(ctx, app, req, fitting[0])
+		out, err := p.openWith(ctx, a, fitting[0])
 		if !errors.Is(err, errMore) {
 			return out, translate(err)
 		}
@@ -66,15 +94,22 @@ func (p *Provider) Authorize(ctx context.Context, r *http.Request, req oidc.Auth
 			Code: oidc.LoginRequired, Description: "This browser holds no session that fits the request.",
 		}
 	}
-	kept, err := json.Marshal(req)
+	kept, err := json.Marshal(a.kept)
 	if err != nil {
 		return oidc.Outcome{}, err
 	}
 	browser, cookie := p.cookies.EnsureBrowser(r)
 	attempt := session.Attempt{
-		ID: id.New[id.Attempt](), Browser: browser, Purpose: session.ForApplication, Request: kept,
+		ID: id.New[id.Attempt](), Browser: browser, Purpose: a.purpose, Request: kept,
 	}
-	err = p.db.System().Write(ctx, func(tx *store.SystemTx) error { return tx.CreateAttempt(ctx, attempt) })
+	err = p.db.System().Write(ctx, func(tx *store.SystemTx) error {
+		if a.once != nil {
+			if err := a.once(ctx, tx.In("")); err != nil {
+				return err
+			}
+		}
+		return tx.CreateAttempt(ctx, attempt)
+	})
 	if err != nil {
 		return oidc.Outcome{}, translate(err)
 	}
@@ -189,8 +224,9 @@ func fits(app application.Application, req oidc.AuthorizeRequest, s session.Sess
 	return nil
 }
 
-// openWith makes a code for a session that was read a moment ago; it is read again beside the code.
-func (p *Provider) openWith(ctx context.Context, app application.Application, req oidc.AuthorizeRequest, s session.Session) (oidc.Outcome, error) {
+// openWith makes the answer for a session that was read a moment ago; it is read again beside the answer.
+func (p *Provider) openWith(ctx context.Context, a asking, s session.Session) (oidc.Outcome, error) {
+	app, req := a.app, a.req
 	var out oidc.Outcome
 	err := p.db.Write(ctx, s.Organization, func(tx *store.Tx) error {
 		s, err := tx.SessionByID(ctx, s.ID)
@@ -206,7 +242,12 @@ func (p *Provider) openWith(ctx context.Context, app application.Application, re
 		if len(demand.Missing(s.AMR)) > 0 {
 			return errMore
 		}
-		out, err = p.open(ctx, tx, app, req, s, effective)
+		if a.once != nil {
+			if err := a.once(ctx, tx); err != nil {
+				return err
+			}
+		}
+		out, err = a.open(ctx, tx, s, effective)
 		return err
 	})
 	if fault.KindOf(err) == fault.Unauthenticated {
@@ -227,14 +268,7 @@ func (p *Provider) open(
 ) (oidc.Outcome, error) {
 	at := place{tx.Organization, spokenOf(req, s)}
 	if len(effective.Grants) == 0 {
-		if req.Asks("none") {
-			return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "The person has no access yet."}
-		}
-		to := url.Values{"organization": {string(tx.Organization)}, "application": {app.Name}}
-		if at.client() != "" {
-			to.Set("client", string(at.client()))
-		}
-		return oidc.Outcome{Location: noAccessPath + "?" + to.Encode()}, nil
+		return withoutAccess(app, req, at)
 	}
 	code, hash := handle(at)
 	family := store.Family{
@@ -245,50 +279,84 @@ func (p *Provider) open(
 		Hash: hash, RedirectURI: req.RedirectURI, Challenge: req.CodeChallenge, Nonce: req.Nonce,
 		Expires: tx.Now().Add(oidc.CodeLifetime),
 	})
+	if err := recordOpened(ctx, tx, app, at, s, p.person(ctx, tx.Organization, s.User, s.DisplayName)); err != nil {
+		return oidc.Outcome{}, err
+	}
+	return oidc.Outcome{Code: code}, nil
+}
+
+// withoutAccess is where somebody goes who has no access at all.
+func withoutAccess(app application.Application, req oidc.AuthorizeRequest, at place) (oidc.Outcome, error) {
+	if req.Asks("none") {
+		return oidc.Outcome{}, &oidc.Error{Code: oidc.InteractionRequired, Description: "The person has no access yet."}
+	}
+	to := url.Values{"organization": {string(at.home)}, "application": {app.Name}}
+	if at.client() != "" {
+		to.Set("client", string(at.client()))
+	}
+	return oidc.Outcome{Location: noAccessPath + "?" + to.Encode()}, nil
+}
+
+// recordOpened writes that a person opened an application.
+func recordOpened(ctx context.Context, tx *store.Tx, app application.Application, at place, s session.Session, by audit.Actor) error {
 	opened := audit.Event{
-		Actor: p.person(ctx, tx.Organization, s.User, s.DisplayName), Action: "application.opened",
+		Actor: by, Action: "application.opened",
 		TargetKind: "application", TargetID: string(app.ID), TargetName: app.Name, User: s.User,
 	}
 	if at.client() != "" {
 		// In both logs: whom the organization's provider has sent, and for whom the provider's person has worked.
 		opened.After, _ = json.Marshal(map[string]id.Organization{"organization": at.organization, "home_organization": at.home})
 		if err := tx.OpenedToward(ctx, at.organization, s.User, opened); err != nil {
-			return oidc.Outcome{}, err
+			return err
 		}
 	}
 	tx.Record(ctx, opened)
-	return oidc.Outcome{Code: code}, nil
+	return nil
 }
 
 // Resume implements oidc.Browser.
 func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) (oidc.AuthorizeRequest, oidc.Outcome, error) {
-	var req oidc.AuthorizeRequest
-	var out oidc.Outcome
-	browser := p.cookies.Browser(r)
-	if browser == "" || !id.IsUUID(attempt) {
-		return req, out, oidc.ErrNotFound
-	}
 	all, err := p.current(ctx)
 	if err != nil {
-		return req, out, translate(err)
+		return oidc.AuthorizeRequest{}, oidc.Outcome{}, translate(err)
+	}
+	a, out, err := p.takeUp(ctx, r, attempt, session.ForApplication, func(kept json.RawMessage) (asking, error) {
+		var req oidc.AuthorizeRequest
+		if err := json.Unmarshal(kept, &req); err != nil {
+			return asking{}, err
+		}
+		c, declared := all.byID[id.Application(req.ClientID)]
+		if !declared {
+			return asking{req: req}, oidc.ErrNotFound
+		}
+		return p.authorizing(c.application, req), nil
+	})
+	return a.req, out, err
+}
+
+// takeUp goes on with a request that was kept while its person signed in. What was asked is given whenever it was found and is this
+// browser's, with an error too.
+func (p *Provider) takeUp(
+	ctx context.Context, r *http.Request, attempt string, purpose session.Purpose, read func(kept json.RawMessage) (asking, error),
+) (asked asking, out oidc.Outcome, err error) {
+	browser := p.cookies.Browser(r)
+	if browser == "" || !id.IsUUID(attempt) {
+		return asked, out, oidc.ErrNotFound
 	}
 	var refusal error
 	err = p.db.System().Write(ctx, func(tx *store.SystemTx) error {
-		req, out, refusal = oidc.AuthorizeRequest{}, oidc.Outcome{}, nil
+		asked, out, refusal = asking{}, oidc.Outcome{}, nil
 		a, err := tx.FinishAttempt(ctx, id.Attempt(attempt), browser)
 		if err != nil {
 			return err
 		}
-		if a.Purpose != session.ForApplication {
+		if a.Purpose != purpose {
 			return oidc.ErrNotFound // and the console's attempt stays as it was
 		}
-		if err := json.Unmarshal(a.Request, &req); err != nil {
+		if asked, err = read(a.Request); err != nil {
 			return err
 		}
-		c, declared := all.byID[id.Application(req.ClientID)]
-		if !declared {
-			return oidc.ErrNotFound
-		}
+		req := asked.req
 		in := tx.In(a.Organization)
 		s, err := in.SessionByID(ctx, a.Session)
 		if err != nil {
@@ -301,7 +369,7 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 				return err
 			}
 		}
-		if refusal = fits(c.application, req, s, serves, tx.Now()); refusal != nil {
+		if refusal = fits(asked.app, req, s, serves, tx.Now()); refusal != nil {
 			return nil
 		}
 		if req.Forced() && s.Created.Before(req.Started.Truncate(time.Microsecond)) {
@@ -313,20 +381,20 @@ func (p *Provider) Resume(ctx context.Context, r *http.Request, attempt string) 
 		if err != nil {
 			return err
 		}
-		out, err = p.open(ctx, in, c.application, req, s, effective)
+		out, err = asked.open(ctx, in, s, effective)
 		return err
 	})
 	switch fault.KindOf(err) {
 	case fault.Gone:
-		return req, out, oidc.ErrNotFound
+		return asked, out, oidc.ErrNotFound
 	case fault.Unauthenticated:
 		// The session ended between landing and here, by a sign-out or by a directory.
-		return req, out, &oidc.Error{Code: oidc.AccessDenied, Description: "The sign-in has ended meanwhile."}
+		return asked, out, &oidc.Error{Code: oidc.AccessDenied, Description: "The sign-in has ended meanwhile."}
 	}
 	if err != nil {
-		return req, out, translate(err)
+		return asked, out, translate(err)
 	}
-	return req, out, refusal
+	return asked, out, refusal
 }
 
 // Sessions implements oidc.Browser.

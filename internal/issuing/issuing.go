@@ -56,20 +56,22 @@ type Options struct {
 // Provider is the OpenID Provider of one installation.
 type Provider struct {
 	db      *store.DB
+	url     string
 	from    func(*http.Request) (ip, request string)
 	log     *slog.Logger
 	cookies session.Cookies
 	oidc    *oidc.Provider
 
-	loading sync.Mutex // held while clients or keys are loaded
-	clients atomic.Pointer[clients]
-	keys    atomic.Int64 // the version of the keys in use
-	locked  lockout
+	loading   sync.Mutex // held while clients or keys are loaded
+	clients   atomic.Pointer[clients]
+	keys      atomic.Int64 // the version of the keys in use
+	asserting atomic.Pointer[issuer]
+	locked    lockout
 }
 
 // New makes a provider. Where the store holds no signing key yet, it makes the first ones.
 func New(ctx context.Context, o Options) (*Provider, error) {
-	p := &Provider{db: o.DB, from: o.From, log: o.Log, cookies: session.For(o.URL)}
+	p := &Provider{db: o.DB, url: o.URL, from: o.From, log: o.Log, cookies: session.For(o.URL)}
 	if err := p.Rotate(ctx); err != nil {
 		return nil, fmt.Errorf("make signing keys: %w", err)
 	}
@@ -106,6 +108,10 @@ func (p *Provider) Mount(r chi.Router) {
 			})
 		})
 		p.oidc.Mount(r)
+		r.Get(pathSAMLMetadata, p.samlMetadata)
+		r.Get(pathSAMLSignOn, p.samlSignOn)
+		r.Post(pathSAMLSignOn, p.samlSignOn)
+		r.Get(pathSAMLResume, p.samlResume)
 	})
 }
 
@@ -142,11 +148,12 @@ func (p *Provider) person(ctx context.Context, org id.Organization, user id.User
 	return a
 }
 
-// clients are the OpenID applications as of one version of the configuration. They are shared and never changed.
+// clients are the applications as of one version of the configuration. They are shared and never changed.
 type clients struct {
 	version int64
-	byID    map[id.Application]*client
+	byID    map[id.Application]*client // those of OpenID
 	origins map[string]bool
+	parties map[string]*party // those of SAML, by entity id
 }
 
 type client struct {
@@ -177,9 +184,12 @@ func (p *Provider) current(ctx context.Context) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clients{version: version, byID: map[id.Application]*client{}, origins: map[string]bool{}}
+	c := &clients{version: version, byID: map[id.Application]*client{}, origins: map[string]bool{}, parties: map[string]*party{}}
 	for _, a := range all {
-		if a.Protocol != application.OIDC {
+		if a.Protocol == application.SAML {
+			if party := p.party(ctx, a); party != nil {
+				c.parties[a.EntityID] = party
+			}
 			continue
 		}
 		c.byID[a.ID] = &client{a, p.protocolClient(a)}

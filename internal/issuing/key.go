@@ -28,6 +28,14 @@ const (
 
 var algorithms = []string{oidc.ES256, oidc.RS256}
 
+// span is how long keys of some algorithms live, and how long before and after that they are published.
+type span struct {
+	algorithms             []string
+	life, announce, retire time.Duration
+}
+
+var signingSpan = span{algorithms, keyActive, keyAnnounce, keyRetire}
+
 // turn is one step of a rotation.
 type turn struct {
 	key       string // of the key to move; empty: a new one
@@ -36,10 +44,12 @@ type turn struct {
 	at        time.Time     // activates, or retires
 }
 
+func plan(keys []store.SigningKey, now time.Time) []turn { return signingSpan.plan(keys, now) }
+
 // plan says which turns the keys are due, from their states and times alone.
-func plan(keys []store.SigningKey, now time.Time) []turn {
+func (s span) plan(keys []store.SigningKey, now time.Time) []turn {
 	var turns []turn
-	for _, algorithm := range algorithms {
+	for _, algorithm := range s.algorithms {
 		var active, next *store.SigningKey
 		for i := range keys {
 			k := &keys[i]
@@ -60,10 +70,10 @@ func plan(keys []store.SigningKey, now time.Time) []turn {
 			turns = append(turns, turn{"", algorithm, oidc.KeyActive, now})
 		case next != nil && !next.Activates.After(now):
 			turns = append(turns,
-				turn{active.ID, algorithm, oidc.KeyRetiring, now.Add(keyRetire)},
+				turn{active.ID, algorithm, oidc.KeyRetiring, now.Add(s.retire)},
 				turn{next.ID, algorithm, oidc.KeyActive, now})
-		case next == nil && !active.Activates.Add(keyActive-keyAnnounce).After(now):
-			turns = append(turns, turn{"", algorithm, oidc.KeyNext, now.Add(keyAnnounce)})
+		case next == nil && !active.Activates.Add(s.life-s.announce).After(now):
+			turns = append(turns, turn{"", algorithm, oidc.KeyNext, now.Add(s.announce)})
 		}
 	}
 	return turns
@@ -72,6 +82,9 @@ func plan(keys []store.SigningKey, now time.Time) []turn {
 // Rotate does what the keys are due, and seals anew what an older node key sealed; it is the job's to call, hourly or so, on
 // any node, and does nothing most of the time.
 func (p *Provider) Rotate(ctx context.Context) error {
+	if err := p.rotateAssertions(ctx, false); err != nil {
+		return err
+	}
 	var keys []store.SigningKey
 	err := p.db.System().Read(ctx, func(tx *store.SystemTx) (err error) {
 		keys, err = tx.SigningKeys(ctx)

@@ -22,6 +22,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/issuing"
+	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/session"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -329,3 +330,16 @@ func (w *world) actions(org id.Organization) []string {
 }
 
 func newGet(target string) *http.Request { return httptest.NewRequest(http.MethodGet, target, nil) }
+
+// madeKey is the key of the SAML identity provider, made once likewise.
+var madeKey = sync.OnceValue(func() (made struct {
+	private     []byte
+	certificate *x509.Certificate
+},
+) {
+	var err error
+	if made.private, made.certificate, err = saml.MakeKey(storetest.NewClock().Now()); err != nil {
+		panic(err)
+	}
+	return made
+})

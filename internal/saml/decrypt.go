@@ -184,3 +184,22 @@ func cipherValue(el *etree.Element) ([]byte, error) {
 	}
 	return raw, nil
 }
+
+// sealGCM is AES-GCM as XML Encryption has it: the nonce of 12 bytes in front, the tag of 16 behind (1.1 section 5.2.4).
+func sealGCM(key, plain []byte) ([]byte, error) {
+	c, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(c)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return aead.Seal(nonce, nonce, plain, nil), nil
+}
+
+func wrapOAEP(to *rsa.PublicKey, key []byte) ([]byte, error) {
+	return rsa.EncryptOAEP(crypto.SHA1.New(), rand.Reader, to, key, nil)
+}

@@ -76,3 +76,41 @@ func FuzzReadMetadata(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadAuthnRequest reads anything by both bindings: nothing panics, and what is believed of an application that signs is what
+// it signed.
+func FuzzReadAuthnRequest(f *testing.F) {
+	idp, _ := pairing(f)
+	us, party := issuing(f)
+	request := func() []byte { return []byte(strings.Replace(authnRequest, "ID-", samltest.ID(), 1)) }
+	f.Add(request(), idp.Query(f, "SAMLRequest", request(), "state"), true)
+	f.Add(request(), "SAMLRequest=&SigAlg=&Signature=", false)
+	f.Add([]byte(strings.Replace(authnRequest, "</saml:Issuer>", `</saml:Issuer><saml:Subject><saml:NameID>a@b</saml:NameID></saml:Subject>`+
+		`<samlp:NameIDPolicy/><samlp:RequestedAuthnContext><saml:AuthnContextClassRef>x</saml:AuthnContextClassRef></samlp:RequestedAuthnContext>`, 1)), "", false)
+	f.Fuzz(func(t *testing.T, raw []byte, query string, signs bool) {
+		known := *party
+		if !signs {
+			known.Certificates = nil
+		}
+		find := func(entityID string) *saml.Party {
+			if entityID != known.EntityID {
+				return nil
+			}
+			return &known
+		}
+		form := samltest.Form(raw)
+		form["SAMLRequest"] = form["SAMLResponse"]
+		for _, in := range []saml.Incoming{redirected(query), {Binding: saml.Post, Form: form}} {
+			q, err := us.ReadAuthnRequest(in, find)
+			if (q == nil) == (err == nil) && err == nil {
+				t.Fatalf("query %v with error %v", q, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "panicked") {
+				t.Fatal(err)
+			}
+			if err == nil && (q.ID == "" || q.Issuer != known.EntityID || len(q.RelayState) > saml.MaxRelayState) {
+				t.Fatalf("believed %+v", q)
+			}
+		}
+	})
+}

@@ -222,8 +222,20 @@ type signedQuery struct {
 
 // readQuery takes a redirect apart without decoding and encoding again, since two encoders differ in what they escape and
 // the signature is over the sender's octets. They are put in the order of Bindings 3.4.4.1 wherever they stood in the
-// query; a signature over another order does not verify.
+// query; a signature over another order does not verify. A query without a signature is refused.
 func readQuery(raw, parameter string) (*signedQuery, error) {
+	q, err := splitQuery(raw, parameter)
+	if err == nil && q.signature == nil {
+		err = refuse(CheckSignature, "the query is not signed")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// splitQuery is the same for a query that need not be signed; what is signed in part is refused.
+func splitQuery(raw, parameter string) (*signedQuery, error) {
 	if len(raw) > messageLimits.bytes {
 		return nil, refuse(CheckShape, "a query of %d bytes", len(raw))
 	}
@@ -250,9 +262,6 @@ func readQuery(raw, parameter string) (*signedQuery, error) {
 		}
 		values[name] = value
 	}
-	if values["Signature"] == "" || values["SigAlg"] == "" {
-		return nil, refuse(CheckSignature, "the query is not signed")
-	}
 	q := &signedQuery{relayState: values["RelayState"], algorithm: values["SigAlg"]}
 	signed := parameter + "=" + found[parameter]
 	if relayState, given := found["RelayState"]; given {
@@ -260,8 +269,10 @@ func readQuery(raw, parameter string) (*signedQuery, error) {
 	}
 	q.octets = []byte(signed + "&SigAlg=" + found["SigAlg"])
 	var err error
-	if q.signature, err = base64.StdEncoding.DecodeString(values["Signature"]); err != nil {
-		return nil, refuse(CheckSignature, "the query's signature is not base64")
+	if values["Signature"] != "" || values["SigAlg"] != "" {
+		if q.signature, err = base64.StdEncoding.DecodeString(values["Signature"]); err != nil || len(q.signature) == 0 {
+			return nil, refuse(CheckSignature, "the query's signature is missing or not base64")
+		}
 	}
 	deflated, err := decodeBase64(values[parameter], messageLimits.bytes)
 	if err != nil {

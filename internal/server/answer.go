@@ -40,7 +40,7 @@ func faceOf(path string) string {
 		return faceAPI
 	case "access":
 		return faceDecision
-	case "signin", "sso":
+	case "signin", "sso", "saml":
 		return faceSignIn
 	case "authorize", "end_session", ".well-known":
 		return faceOpenID
@@ -116,16 +116,4 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body map[s
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // a reader who went away is not our error
-}
-
-// mountUnserved answers for what the contract names and this release does not serve: a sentence rather than a 404 that
-// would look like a mistyped address.
-func mountUnserved(r chi.Router, log *slog.Logger) {
-	for pattern, said := range map[string]string{
-		"/saml/idp/metadata": "Vestibule does not act as a SAML identity provider yet. Applications connect by OpenID Connect.",
-	} {
-		r.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			refuse(w, r, log, failure{status: http.StatusNotImplemented, title: "Not served yet", said: said})
-		})
-	}
 }

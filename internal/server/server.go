@@ -146,7 +146,6 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return api
 	}))
 	(&decision.Decision{DB: o.DB, Log: o.Log, URL: o.URL, Caller: provider.Caller, From: From}).Mount(r)
-	mountUnserved(r, o.Log)
 	s.doors = r
 	s.handler = chi.Chain(identify(o.TrustedProxies), observe(o.Log, metrics), recoverer(o.Log, record(o.DB)),
 		bound(strings.HasPrefix(o.URL, "https://"))).Handler(ahead(pushed, r))

@@ -90,22 +90,6 @@ func TestServer_AStoreThatIsAwayMakesANodeUnreadyAndNotDead(t *testing.T) {
 	}
 }
 
-func TestServer_WhatIsNotServedYetSaysSoInItsProtocol(t *testing.T) {
-	t.Parallel()
-	s := node(t, storetest.Open(t, storetest.SQLite), io.Discard)
-	for target, contentType := range map[string]string{
-		"GET /saml/idp/metadata": "text/html",
-	} {
-		method, path, _ := strings.Cut(target, " ")
-		rec := ask(s, method, path)
-		if rec.Code != http.StatusNotImplemented || !strings.HasPrefix(rec.Header().Get("Content-Type"), contentType) ||
-			!strings.Contains(rec.Body.String(), " yet") {
-			t.Errorf("%s: got %d %s: %s", target, rec.Code, rec.Header().Get("Content-Type"), rec.Body)
-		}
-	}
-}
-
-// The decision endpoint gives a caller's id back, whatever the answer; in the log a request goes by ours.
 func TestServer_ADecisionCarriesTheIDItWasAskedUnder(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

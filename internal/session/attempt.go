@@ -19,6 +19,7 @@ type Purpose string
 // The purposes.
 const (
 	ForApplication Purpose = "authorize" // to /authorize/resume
+	ForSAML        Purpose = "saml"      // to /saml/idp/resume
 	ForConsole     Purpose = "console"   // to its return target
 	ForTest        Purpose = "test"      // to its report: nobody is signed in
 	ForLogout      Purpose = "logout"    // to its return target, once the provider has ended its own session
@@ -32,7 +33,7 @@ const (
 //	begun      GET /authorize or /signin keeps the request    choosing a connection -> away; expiry
 //	away       state, nonce and verifier kept, browser sent   callback with that state, by the same browser, once ->
 //	           to the upstream provider                       landed; refused -> begun (the state is spent either way)
-//	landed     the person is found, the session row exists    GET /authorize/resume or the console's redirect -> finished
+//	landed     the person is found, the session row exists    GET .../resume of issuing or the console's redirect -> finished
 //	finished   consumed                                       nothing
 //
 // All states are bound to the browser that began: its cookie's hash stands on the row, and every statement compares it. That

@@ -488,8 +488,12 @@ func (f *flow) onward(ctx context.Context, attempt session.Attempt, hints sessio
 
 // leave says where a landed attempt goes on. Issuing consumes its own; the console's is consumed here.
 func (f *flow) leave(ctx context.Context, attempt session.Attempt, hints session.Hints) (string, error) {
-	if attempt.Purpose == session.ForApplication {
+	switch attempt.Purpose {
+	case session.ForApplication:
 		return "/authorize/resume?attempt=" + url.QueryEscape(string(attempt.ID)), nil
+	case session.ForSAML:
+		return "/saml/idp/resume?attempt=" + url.QueryEscape(string(attempt.ID)), nil
+	case session.ForConsole, session.ForTest, session.ForLogout:
 	}
 	err := f.DB.System().Write(ctx, func(tx *store.SystemTx) error {
 		_, err := tx.FinishAttempt(ctx, attempt.ID, attempt.Browser)

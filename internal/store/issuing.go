@@ -78,7 +78,17 @@ type Token struct {
 }
 
 // KeepCode begins a family and keeps its code.
-func (tx *Tx) KeepCode(_ context.Context, f Family, c Code) {
+func (tx *Tx) KeepCode(ctx context.Context, f Family, c Code) {
+	tx.KeepFamily(ctx, f)
+	tx.queue(`
+		insert into codes (organization, hash, family, application, redirect_uri, challenge, nonce, created, expires)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		tx.Organization, c.Hash, f.ID, f.Application, c.RedirectURI, c.Challenge, orNull(c.Nonce), micros(tx.now), micros(c.Expires))
+}
+
+// KeepFamily begins a family. That of an assertion has neither code nor token: it says that the application has a session that came of
+// this one.
+func (tx *Tx) KeepFamily(_ context.Context, f Family) {
 	authTime := int64(0)
 	if !f.AuthTime.IsZero() {
 		authTime = micros(f.AuthTime)
@@ -93,10 +103,6 @@ func (tx *Tx) KeepCode(_ context.Context, f Family, c Code) {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		tx.Organization, f.ID, f.User, f.Application, f.Session, strings.Join(f.Scope, " "), authTime,
 		orNull(f.ACR), jsonOrNull(amr), micros(tx.now), micros(f.Expires), orNull(f.Client))
-	tx.queue(`
-		insert into codes (organization, hash, family, application, redirect_uri, challenge, nonce, created, expires)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		tx.Organization, c.Hash, f.ID, f.Application, c.RedirectURI, c.Challenge, orNull(c.Nonce), micros(tx.now), micros(c.Expires))
 }
 
 // Taking says what became of a code or refresh token that was presented.
