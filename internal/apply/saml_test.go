@@ -74,3 +74,28 @@ func TestRun_RefusesSAMLChoicesThatCannotHold(t *testing.T) {
 		}
 	}
 }
+
+func TestRun_RefusesSAMLApplicationsThatCannotBeServed(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	const address = "acs_url: http://127.0.0.1:9402/acs"
+	for given, want := range map[string]string{
+		"acs_url: http://reports.example/acs":               "applications[1].acs_url: A SAML application needs the https address",
+		"acs_url: javascript:alert(1)":                      "applications[1].acs_url: A SAML application needs the https address",
+		address + "\n    name_id: transient":                "applications[1].name_id: It is persistent, email, user_name or external_id.",
+		address + "\n    certificates: [nowhere.pem]":       "applications[1].certificates[0]",
+		address + "\n    certificates: [\"-----BEGIN\"]":    "applications[1].certificates: This is not PEM.",
+		address + "\n    encryption_certificate: \"-----\"": "applications[1].encryption_certificate: This is not PEM.",
+		address + "\n  - {id: twin, protocol: saml, entity_id: \"http://127.0.0.1:9402/metadata\", acs_url: \"https://twin.example\"}\n    #": "entity_id: it is the application legacy-reports's already",
+	} {
+		text := edited(t, address, given)
+		if strings.Contains(given, "twin") {
+			text = edited(t, address+"\n    organizations: [northwind]", address+"\n    organizations: [northwind]\n  - {id: twin, protocol: saml, entity_id: \"http://127.0.0.1:9402/metadata\", acs_url: \"https://twin.example\"}")
+		}
+		_, err := run(db, apply.Options{}, getenv(), text)
+		var problems apply.Problems
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v\nwant %q in it", given, err, want)
+		}
+	}
+}

@@ -185,6 +185,7 @@ type applications struct {
 	*frame
 	Applications []application.Application
 	Issuer       string
+	Certificates []string // of the SAML identity provider, the one in use first; none before anybody asked for its metadata
 }
 
 func (c *Console) applications(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -192,7 +193,11 @@ func (c *Console) applications(v *visit, tx *store.Tx) (templ.Component, error) 
 		return nil, err
 	}
 	all, err := tx.OwnApplications(v.ctx)
-	return applicationsPage(applications{v.frame, all, c.URL}), err
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := tx.AssertionCertificates(v.ctx)
+	return applicationsPage(applications{v.frame, all, c.URL, certificates}), err
 }
 
 // groupLine is a group in the list.

@@ -1,5 +1,5 @@
-// Package issuing is what applications get: the OpenID Provider of package oidc over the store, with the organization's
-// people, sessions and access behind it.
+// Package issuing is what applications get: the OpenID Provider of package oidc and the SAML identity provider of package saml over the
+// store, with the organization's people, sessions and access behind them.
 //
 // It decides three things that the protocol leaves open. Which session an authorize request may use unasked: one of this
 // browser that fits every parameter, or none. What an application is told: access.Effective, as its claims setting says,

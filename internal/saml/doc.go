@@ -1,5 +1,5 @@
-// Package saml is the house's SAML 2.0: a service provider towards upstream identity providers. It makes requests, reads
-// answers, and publishes and reads metadata. It knows no organization, keeps no state, fetches nothing, and hands out its
+// Package saml is the house's SAML 2.0: a service provider towards upstream identity providers, and an identity provider
+// towards applications. It makes and reads requests and answers, and publishes and reads metadata. It knows no organization, keeps no state, fetches nothing, and hands out its
 // own words only; goxmldsig and etree stay inside.
 //
 // # The subject in one screen
@@ -35,6 +35,19 @@
 //	assertion     age of both; version, issuer, conditions and every audience             issuer, time, audience,
 //	              restriction, bearer confirmation, NameID, authentication, attributes    subject, authn-context
 //	once          by the caller, in the transaction that makes the session                replay
+//
+// # How a request is read
+//
+// Towards applications the sides change: an AuthnRequest goes through the same gate (bytes, tree, structure), and then
+//
+//	issuer        names an application that is registered, with no more in the message than the name
+//	signature     by a registered certificate, where there is one; from there on the verified copy counts
+//	destination   this address, which a signed request must name
+//	time          made within minutes
+//	address       the answer is asked for where it is registered, or nowhere in particular
+//
+// Until then everything stays on a page of ours; from there on what cannot be met is told by a status (Issuer.Refuse). Once
+// is left to the caller, as with responses.
 //
 // # Why it is built this way
 //

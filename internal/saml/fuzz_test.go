@@ -102,7 +102,7 @@ func FuzzReadAuthnRequest(f *testing.F) {
 		form["SAMLRequest"] = form["SAMLResponse"]
 		for _, in := range []saml.Incoming{redirected(query), {Binding: saml.Post, Form: form}} {
 			q, err := us.ReadAuthnRequest(in, find)
-			if (q == nil) == (err == nil) && err == nil {
+			if (q == nil) == (err == nil) {
 				t.Fatalf("query %v with error %v", q, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "panicked") {

@@ -62,18 +62,18 @@ type Answer struct {
 
 // The statuses we answer with.
 const (
-	Requester            = "urn:oasis:names:tc:SAML:2.0:status:Requester"
-	Responder            = "urn:oasis:names:tc:SAML:2.0:status:Responder"
-	AuthnFailed          = "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
-	InvalidNameIDPolicy  = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
-	NoAuthnContext       = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
-	NoPassive            = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
-	RequestDenied        = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
-	RequestUnsupported   = "urn:oasis:names:tc:SAML:2.0:status:RequestUnsupported"
-	UnsupportedBinding   = "urn:oasis:names:tc:SAML:2.0:status:UnsupportedBinding"
-	ContextUnspecified   = "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"
-	ContextTypedOverTLS      = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
-	ContextTyped = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
+	Requester           = "urn:oasis:names:tc:SAML:2.0:status:Requester"
+	Responder           = "urn:oasis:names:tc:SAML:2.0:status:Responder"
+	AuthnFailed         = "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
+	InvalidNameIDPolicy = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
+	NoAuthnContext      = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
+	NoPassive           = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
+	RequestDenied       = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
+	RequestUnsupported  = "urn:oasis:names:tc:SAML:2.0:status:RequestUnsupported"
+	UnsupportedBinding  = "urn:oasis:names:tc:SAML:2.0:status:UnsupportedBinding"
+	ContextUnspecified  = "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"
+	ContextTypedOverTLS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
+	ContextTyped        = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
 )
 
 // MaxRelayState bounds what an application may have given back to it. Bindings 3.4.3 says 80 bytes; applications put
@@ -90,7 +90,7 @@ func (i *Issuer) ReadAuthnRequest(in Incoming, party func(entityID string) *Part
 	defer rescue(&err)
 	var q *signedQuery
 	if in.Binding == Redirect {
-		q, err = splitQuery(in.RawQuery, "SAMLRequest")
+		q, err = readQuery(in.RawQuery, "SAMLRequest", false)
 	} else {
 		var encoded string
 		q = &signedQuery{relayState: in.Form.Get("RelayState")}
@@ -153,7 +153,10 @@ func (i *Issuer) ReadAuthnRequest(in Incoming, party func(entityID string) *Part
 		ID: attrValue(el, "ID"), Issuer: issuer, RelayState: q.relayState, ForceAuthn: boolean(el, "ForceAuthn"),
 		IsPassive: boolean(el, "IsPassive"), ReplayUntil: issued.Add(maxAge + 2*DefaultClockSkew),
 	}
-	return query, query.read(el)
+	if err := query.read(el); err != nil {
+		return nil, err
+	}
+	return query, nil
 }
 
 // read takes what is asked of the answer. By now an answer can be given, so what cannot be met is told there.

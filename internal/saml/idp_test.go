@@ -82,10 +82,10 @@ func TestReadCertificate_SaysWhatIsWrong(t *testing.T) {
 	}
 	for given, want := range map[string]string{
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("k")})): "never a private key",
-		text + text:      "more than one",
-		"-----BEGIN":     "not PEM",
-		"ask the vendor": "neither PEM nor base64",
-		"AAAA":           "not an X.509 certificate",
+		text + text:       "more than one",
+		"-----BEGIN":      "not PEM",
+		"ask the vendor!": "neither PEM nor base64",
+		"AAAA":            "not an X.509 certificate",
 		base64.StdEncoding.EncodeToString(samltest.Weak(t, now).Cert.Raw): "2048",
 	} {
 		if _, err := saml.ReadCertificate(given); err == nil || !strings.Contains(fault.As(err).Message, want) {

@@ -162,7 +162,7 @@ func (c *Connection) receive(in Incoming, parameter, local string) (*etree.Eleme
 		err        error
 	)
 	if in.Binding == Redirect {
-		if query, err = readQuery(in.RawQuery, parameter); err == nil {
+		if query, err = readQuery(in.RawQuery, parameter, true); err == nil {
 			raw, relayState = query.message, query.relayState
 		}
 	} else {
@@ -222,20 +222,9 @@ type signedQuery struct {
 
 // readQuery takes a redirect apart without decoding and encoding again, since two encoders differ in what they escape and
 // the signature is over the sender's octets. They are put in the order of Bindings 3.4.4.1 wherever they stood in the
-// query; a signature over another order does not verify. A query without a signature is refused.
-func readQuery(raw, parameter string) (*signedQuery, error) {
-	q, err := splitQuery(raw, parameter)
-	if err == nil && q.signature == nil {
-		err = refuse(CheckSignature, "the query is not signed")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return q, nil
-}
-
-// splitQuery is the same for a query that need not be signed; what is signed in part is refused.
-func splitQuery(raw, parameter string) (*signedQuery, error) {
+// query; a signature over another order does not verify. A query that must be signed and is not
+// is refused, and so is one that is signed in part.
+func readQuery(raw, parameter string, mustBeSigned bool) (*signedQuery, error) {
 	if len(raw) > messageLimits.bytes {
 		return nil, refuse(CheckShape, "a query of %d bytes", len(raw))
 	}
@@ -261,6 +250,9 @@ func splitQuery(raw, parameter string) (*signedQuery, error) {
 			return nil, refuse(CheckShape, "a malformed query")
 		}
 		values[name] = value
+	}
+	if mustBeSigned && (values["Signature"] == "" || values["SigAlg"] == "") {
+		return nil, refuse(CheckSignature, "the query is not signed")
 	}
 	q := &signedQuery{relayState: values["RelayState"], algorithm: values["SigAlg"]}
 	signed := parameter + "=" + found[parameter]

@@ -50,6 +50,19 @@ func (tx *SystemTx) AssertionKeys(ctx context.Context) ([]AssertionKey, error) {
 	return all, nil
 }
 
+// AssertionCertificates gives the certificates that the SAML identity provider publishes, as base64, the one in use first. They belong
+// to the installation; what is read here is what everybody may know.
+func (tx *Tx) AssertionCertificates(ctx context.Context) ([]string, error) {
+	return collect[string](tx.query(ctx, `
+		select certificate
+		from assertion_keys
+		where state in ('active', 'next')
+		order by state, created, id`))(func(s scanner) (c string, err error) {
+		err = s.Scan(&c)
+		return c, err
+	})
+}
+
 // LockAssertionKeys makes two nodes that rotate at once do it one after the other.
 func (tx *SystemTx) LockAssertionKeys(ctx context.Context) { tx.In("").Lock(ctx, "assertion-keys") }
 
