@@ -557,11 +557,15 @@ func (p *Provider) samlAnswer(
 		page.Refuse(w, r, p.log, fmt.Errorf("answer the SAML application %s: %w", to.ID, err))
 		return
 	}
+	fields := make([]page.Hidden, 0, len(form.Fields))
+	for _, f := range form.Fields {
+		fields = append(fields, page.Hidden(f))
+	}
 	page.SetHeaders(w)
 	// Chromium holds every redirect that follows a form against form-action, and where an application leads from its consumer service
 	// it alone knows.
 	page.AllowForms(w, originOf(to.ACSURL), "https:")
-	if err := page.Render(w, r, http.StatusOK, postingPage(to.Name, form)); err != nil {
+	if err := page.Render(w, r, http.StatusOK, page.Posting(to.Name, to.Name, "", form.URL, fields)); err != nil {
 		page.Refuse(w, r, p.log, err)
 	}
 }

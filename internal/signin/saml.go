@@ -82,7 +82,7 @@ func (f *flow) post(w http.ResponseWriter, r *http.Request, title, name string, 
 	}
 	page.AllowForms(w, to.Scheme+"://"+to.Host, "https:")
 	w.Header().Set("Cache-Control", "no-store")
-	f.render(w, r, http.StatusOK, postingPage(title, name, out))
+	f.render(w, r, http.StatusOK, page.Posting(title, name, "You come back by yourself.", out.URL, hidden(out)))
 }
 
 // maxPosted bounds a response's form: the message's own limit in base64, percent-encoded at worst, and its RelayState.
@@ -423,4 +423,13 @@ func samlGroups(a *saml.Assertion, name string) (out []string, complete bool) {
 // connectionURL is where a connection's addresses begin.
 func connectionURL(base string, c connection.Connection) string {
 	return base + "/sso/" + string(c.Organization) + "/" + string(c.ID)
+}
+
+// hidden gives a message's fields as the page that carries it has them.
+func hidden(out *saml.Outgoing) []page.Hidden {
+	var fields []page.Hidden
+	for _, f := range out.Fields {
+		fields = append(fields, page.Hidden(f))
+	}
+	return fields
 }
