@@ -146,7 +146,7 @@ func (d *Decision) challenge(w http.ResponseWriter, r *http.Request, err error) 
 	const scheme = `Bearer realm="access"`
 	switch f := fault.As(err); {
 	case f == nil:
-	case f == errNoToken:
+	case errors.Is(err, errNoToken):
 		w.Header().Set("WWW-Authenticate", scheme)
 	case f.Kind == fault.Unauthenticated:
 		w.Header().Set("WWW-Authenticate", scheme+`, error="invalid_token", error_description="`+f.Message+`"`)
