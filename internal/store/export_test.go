@@ -46,10 +46,31 @@ func (tx *Tx) RolesOfGroup(ctx context.Context, group id.Group) ([]id.Role, erro
 	return tx.rolesOfGroup(ctx, group)
 }
 
+// counting is a runner that counts what waits for an answer.
+type counting struct {
+	runner
+	n int
+}
+
+func (c *counting) query(ctx context.Context, sql string, args []any) (rows, error) {
+	c.n++
+	return c.runner.query(ctx, sql, args)
+}
+
+// Counted gives how many queries fn makes in the transaction.
+func (w *work) Counted(fn func() error) (int, error) {
+	c := &counting{runner: w.s}
+	w.s = c
+	defer func() { w.s = c.runner }()
+	err := fn()
+	return c.n, err
+}
+
 // IndexedTexts gives the statements that must never read more than what they look for, each with arguments.
 func (w *work) IndexedTexts() map[string][]any {
 	out := map[string][]any{
 		factsQueries()[w.d]: {"northwind", "x"}, w.d.outerGroups("$2") + " select id from outer_groups": {"northwind", "x"},
+		shownQuery: {"northwind", "x", int64(1), "x"},
 	}
 	for _, text := range lookupTexts()[w.d] {
 		out[text] = []any{"northwind", "entra", "x"}

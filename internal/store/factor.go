@@ -405,18 +405,21 @@ const goesOn = `f.revoked is null
 						and t.used is null
 						and t.expires > $3))`
 
-// shownFactor reports whether a second factor was shown for what goes on.
-func (tx *Tx) shownFactor(ctx context.Context, u access.User, session id.Session) (shown bool, err error) {
-	if u.Home != tx.Organization {
-		return tx.providerShownFactor(ctx, u, session)
-	}
-	return twoAmong(tx.query(ctx, `
+// shownQuery reads what was shown by a user for each family that goes on, or for those of one session where it is named.
+const shownQuery = `
 		select f.amr
 		from families f
 		where f.organization = $1
 			and f.user_id = $2
 			and ($4 = '' or f.session_id = $4)
-			and `+goesOn, tx.Organization, u.ID, micros(tx.now), session))
+			and ` + goesOn
+
+// shownFactor reports whether a second factor was shown for what goes on.
+func (tx *Tx) shownFactor(ctx context.Context, u access.User, session id.Session) (shown bool, err error) {
+	if u.Home != tx.Organization {
+		return tx.providerShownFactor(ctx, u, session)
+	}
+	return twoAmong(tx.query(ctx, shownQuery, tx.Organization, u.ID, micros(tx.now), session))
 }
 
 // twoAmong reports whether one of many lists of methods is two factors.

@@ -134,3 +134,57 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 		want("begun anew")
 	})
 }
+
+// What it costs to ask about somebody: a statement for one's own, one more for a provider's, and one for what was shown where a second
+// factor is demanded. What rests on it stands in the tests of package decision.
+func TestAccessShown_CostsAsManyStatementsAsItMust(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		world(t, db)
+		own, theirs := person(t, db, "northwind", "own@x.example"), person(t, db, "fieldserv", "theirs@x.example")
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.SetTerms(ctx, operator, "fieldserv", access.RelationshipSettings{AllowedRoles: []id.Role{"viewer"}}); err != nil {
+				return err
+			}
+			_, err := tx.Give(ctx, operator, store.Grant{User: theirs, Role: "viewer", Resource: "london-1"})
+			return err
+		}))
+		want := func(when string, user id.User, want int) {
+			t.Helper()
+			read := func(tx *store.Tx) (n int, err error) {
+				return tx.Counted(func() error {
+					_, err := tx.AccessShown(ctx, user, "")
+					return err
+				})
+			}
+			must(t, db.Read(ctx, "northwind", func(tx *store.Tx) error {
+				if _, err := read(tx); err != nil { // reads what every node keeps
+					return err
+				}
+				n, err := read(tx)
+				if n != want {
+					t.Errorf("%s: got %d statements, want %d", when, n, want)
+				}
+				return err
+			}))
+		}
+		want("one's own", own, 1)
+		want("a provider's", theirs, 2)
+		must(t, db.System().Write(ctx, func(tx *store.SystemTx) error {
+			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: "northwind", Name: "Northwind", Settings: store.Settings{
+				DefaultRoles: []access.RoleAt{{Role: "viewer"}}, RequireMFA: true,
+			}})
+			tx.In("northwind").BumpOrganization(ctx)
+			return nil
+		}))
+		want("one's own, with a second factor", own, 2)
+		want("a provider's, with a second factor", theirs, 3)
+		must(t, db.Read(ctx, "fieldserv", func(tx *store.Tx) error {
+			if _, err := tx.AccessShown(ctx, own, ""); fault.KindOf(err) != fault.NotFound {
+				t.Errorf("the customer's people are the provider's: %v", err)
+			}
+			return nil
+		}))
+	})
+}
