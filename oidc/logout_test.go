@@ -146,11 +146,11 @@ func TestDiscovery_110_SaysWhatIsServedUnderItsOwnName(t *testing.T) {
 	}
 	got := decode(t, rec)
 	for name, want := range map[string]any{
-		"issuer":                                         issuer,
-		"token_endpoint":                                 issuer + "/token",
-		"response_types_supported":                       []any{"code"},
-		"code_challenge_methods_supported":               []any{"S256"},
-		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials"},
+		"issuer":                           issuer,
+		"token_endpoint":                   issuer + "/token",
+		"response_types_supported":         []any{"code"},
+		"code_challenge_methods_supported": []any{"S256"},
+		"grant_types_supported":            []any{"authorization_code", "refresh_token", "client_credentials"},
 		"authorization_response_iss_parameter_supported": true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
