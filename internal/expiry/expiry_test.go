@@ -138,3 +138,23 @@ func TestTone(t *testing.T) {
 		}
 	}
 }
+
+// Applications that were given a certificate by hand stop when its key does, so operators are told of that key and of no other.
+func TestOfInstallation_TellsOfTheKeyThatApplicationsHold(t *testing.T) {
+	t.Parallel()
+	made := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	var told []string
+	for _, i := range expiry.OfInstallation(expiry.Installation{Keys: []expiry.Signing{
+		{ID: "a", Algorithm: "ES256", State: "active", Activates: made},
+		{ID: "b", Algorithm: expiry.Assertions, State: "active", Activates: made},
+		{ID: "c", Algorithm: expiry.Assertions, State: "next", Activates: made.Add(expiry.AssertionKeyLife)},
+		{ID: "d", Algorithm: expiry.Assertions, State: "retiring", Activates: made, Retires: made},
+	}}) {
+		if i.Told {
+			told = append(told, i.ID+" "+i.At.Format(time.DateOnly))
+		}
+	}
+	if d := cmp.Diff(told, []string{"signing-key/b 2029-10-31"}); d != "" {
+		t.Errorf("told, got - want +\n%s", d)
+	}
+}

@@ -32,8 +32,17 @@ type Installation struct {
 	Keys   []Signing
 }
 
+// Assertions stands for an algorithm with the keys of the SAML identity provider towards applications.
+const Assertions = "SAML"
+
+// AssertionKeyLife is how long such a key signs, and AssertionKeyAhead how long its successor is published before it does.
+const (
+	AssertionKeyLife  = 3 * 365 * 24 * time.Hour
+	AssertionKeyAhead = 60 * 24 * time.Hour
+)
+
 // OfInstallation gives everything of the installation that ends, what ends first first. Keys renew themselves, so nobody is told of
-// them; that one does not is the node's own alarm.
+// them; that one does not is the node's own alarm. Only the key of assertions is held by applications that never look again.
 func OfInstallation(f Installation) []Item {
 	var out []Item
 	for _, t := range f.Tokens {
@@ -48,7 +57,17 @@ func OfInstallation(f Installation) []Item {
 		case "active":
 			item.At = k.Activates.Add(SigningKeyLife)
 			item.Then = "The next key signs; it is published a day before by itself. Nothing is to be done."
+			if k.Algorithm == Assertions {
+				// Nobody but its operators can tell the applications that were given a certificate by hand.
+				item.At, item.Told, item.Spare = k.Activates.Add(AssertionKeyLife), true, false
+				item.What = "The key that signs assertions for SAML applications"
+				item.Then = "The next key signs, and applications that do not know its certificate refuse everybody. It is in our metadata for sixty days before: " +
+					"applications that read that by themselves need nothing, all others are given it by hand."
+			}
 		case "retiring":
+			if k.Algorithm == Assertions {
+				continue // what it signed is over already
+			}
 			item.At, item.Then = k.Retires, "It is published no longer: the last token that it signed is over by then. Nothing is to be done."
 		default:
 			continue

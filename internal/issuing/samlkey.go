@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/expiry"
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -19,10 +20,8 @@ import (
 // again by themselves, so a key lives for years and its successor is published for two months before it signs. What a key signed is
 // over in five minutes: once it signs no more it is published no more.
 var assertionSpan = span{
-	algorithms: []string{assertionAlgorithm}, life: 3 * 365 * 24 * time.Hour, announce: 60 * 24 * time.Hour,
+	algorithms: []string{expiry.Assertions}, life: expiry.AssertionKeyLife, announce: expiry.AssertionKeyAhead,
 }
-
-const assertionAlgorithm = "SAML"
 
 // issuer is us as a SAML identity provider, as of one version of the keys. It is shared and never changed.
 type issuer struct {
@@ -158,7 +157,7 @@ func (p *Provider) rotateAssertions(ctx context.Context, first bool) error {
 func timesOf(keys []store.AssertionKey) []store.SigningKey {
 	var out []store.SigningKey
 	for _, k := range keys {
-		out = append(out, store.SigningKey{ID: k.ID, Algorithm: assertionAlgorithm, State: k.State, Activates: k.Activates, Retires: k.Retires})
+		out = append(out, store.SigningKey{ID: k.ID, Algorithm: expiry.Assertions, State: k.State, Activates: k.Activates, Retires: k.Retires})
 	}
 	return out
 }
@@ -166,7 +165,7 @@ func timesOf(keys []store.AssertionKey) []store.SigningKey {
 func (p *Provider) turnAssertion(ctx context.Context, tx *store.SystemTx, t turn, made *store.AssertionKey) {
 	event := audit.Event{
 		Actor:      audit.Actor{Kind: audit.ActorSystem, Name: "key rotation", Door: audit.JobRunner},
-		TargetKind: "signing-key", TargetID: t.key, TargetName: assertionAlgorithm,
+		TargetKind: "signing-key", TargetID: t.key, TargetName: expiry.Assertions,
 	}
 	switch {
 	case t.key == "":

@@ -41,6 +41,13 @@ func (tx *SystemTx) InstallationExpiries(ctx context.Context) ([]expiry.Item, er
 	for _, k := range keys {
 		f.Keys = append(f.Keys, expiry.Signing{ID: k.ID, Algorithm: k.Algorithm, State: k.State, Activates: k.Activates, Retires: k.Retires})
 	}
+	asserting, err := tx.AssertionKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range asserting {
+		f.Keys = append(f.Keys, expiry.Signing{ID: k.ID, Algorithm: expiry.Assertions, State: k.State, Activates: k.Activates, Retires: k.Retires})
+	}
 	return expiry.OfInstallation(f), nil
 }
 
