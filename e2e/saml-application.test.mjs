@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { axe, fits, person, startBrowser } from "./lib/browser.mjs";
 import { entraGroup, entraUser, patch, startNorthwind } from "./lib/northwind.mjs";
@@ -13,19 +12,23 @@ import { until } from "./lib/vestibule.mjs";
 
 const out = path.resolve(import.meta.dirname, "out");
 
-describe("SAML applications", { timeout: 240_000 }, () => {
-  let here, browser, ann, reports, archive;
-  const made = {};
+for (const setting of [
+  { kind: "sqlite", nodes: 1 },
+  { kind: "postgres", nodes: 2 },
+]) {
+  describe(`SAML applications on ${setting.kind}`, { timeout: 240_000 }, () => {
+    let here, browser, ann, reports, archive;
+    const made = {};
 
-  before(async () => {
-    browser = await startBrowser();
-    here = await startNorthwind();
-    const key = certificate("archive");
-    const applied = here.command(
-      "apply",
-      here.file(
-        "applications.yaml",
-        `version: 1
+    before(async () => {
+      browser = await startBrowser();
+      here = await startNorthwind(setting);
+      const key = certificate("archive");
+      const applied = here.command(
+        "apply",
+        here.file(
+          "applications.yaml",
+          `version: 1
 applications:
   - id: legacy-reports
     name: Legacy Reports
@@ -44,197 +47,187 @@ applications:
     certificates: [${here.file("archive.pem", key.cert)}]
     encryption_certificate: ${path.join(here.dir, "archive.pem")}
 `,
-      ),
-    );
-    assert.equal(applied.code, 0, applied.text);
-    assert.doesNotMatch(applied.text, /not served/);
-    reports = await startServiceProvider("http://127.0.0.1:9402", here.url);
-    // By form, and from another site than ours: its post brings none of our cookies.
-    archive = await startServiceProvider("http://localhost:9403", here.url, { key: { key: key.key, certificate: key.cert }, post: true, options: { skipRequestCompression: true } });
-    ann = await person(browser);
-  });
-  after(async () => {
-    await browser?.close();
-    await reports?.stop();
-    await archive?.stop();
-    await here?.remove();
-  });
+        ),
+      );
+      assert.equal(applied.code, 0, applied.text);
+      assert.doesNotMatch(applied.text, /not served/);
+      reports = await startServiceProvider("http://127.0.0.1:9402", here.url);
+      // By form, and from another site than ours: its post brings none of our cookies.
+      archive = await startServiceProvider("http://localhost:9403", here.url, { key: { key: key.key, certificate: key.cert }, post: true, options: { skipRequestCompression: true } });
+      ann = await person(browser);
+    });
+    after(async () => {
+      await browser?.close();
+      await reports?.stop();
+      await archive?.stop();
+      await here?.remove();
+    });
 
-  const text = (page) => page.locator("body").innerText();
+    const text = (page) => page.locator("body").innerText();
 
-  /** Opens an application and goes through the provider where it asks. */
-  async function open(page, app, name, query = {}) {
-    app.last = app.lastError = undefined;
-    await page.goto(`${app.origin}/login?${new URLSearchParams(query)}`, { waitUntil: "load" });
-    if (page.url().startsWith(`${here.upstream.issuer}/interaction/`)) await page.getByRole("link", { name, exact: true }).click();
-    return app;
-  }
-  async function arrives(page, app) {
-    await page.waitForURL(`${app.origin}/in`, { timeout: 20_000 }).catch(async () => assert.fail(`${page.url()}: ${await text(page)} ${app.lastError}`));
-    return app.last;
-  }
-
-  test("a pushed person signs in upstream and arrives with roles", async () => {
-    for (const name of ["ann", "ben"]) {
-      const answer = await here.entra("POST", "/Users", entraUser(name));
-      assert.equal(answer.status, 201, answer.text);
-      made[name] = answer.json.id;
+    /** Opens an application and goes through the provider where it asks. */
+    async function open(page, app, name, query = {}) {
+      app.last = app.lastError = undefined;
+      await page.goto(`${app.origin}/login?${new URLSearchParams(query)}`, { waitUntil: "load" });
+      if (page.url().startsWith(`${here.upstream.issuer}/interaction/`)) await page.getByRole("link", { name, exact: true }).click();
+      return app;
     }
-    const team = await here.entra("POST", "/Groups", entraGroup("London Team", "grp-london"));
-    await here.entra("PATCH", `/Groups/${team.json.id}`, patch({ op: "Add", path: "members", value: [{ value: made.ann }] }));
-    await open(ann.page, reports, "ann", { login_hint: "ann@northwind.example" });
-    const told = await arrives(ann.page, reports);
-    assert.equal(told.attributes.sub, made.ann);
-    assert.equal(told.attributes.email, "ann@northwind.example");
-    assert.equal(told.attributes.organization, "northwind");
-    assert.equal(told.attributes.groups, "London Team");
-    assert.equal(told.attributes.roles, "viewer");
-    assert.deepEqual(told.attributes.grants.map((g) => JSON.parse(g)).map((g) => `${g.role}@${g.resource}`).sort(), ["asset-editor@london-1", "viewer@northwind"]);
-    assert.equal(told.nameIDFormat, "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent");
-    assert.equal(reports.relayState, '/reports?year=2026&name="<b>');
-    made.name = told.nameID;
-    made.response = reports.response;
-    assert.deepEqual(ann.violations, []);
-  });
-
-  test("another application, by form, signed and encrypted, from another site: nobody is asked again", async () => {
-    await open(ann.page, archive, "ann");
-    const told = await arrives(ann.page, archive);
-    assert.equal(told.nameID, "ann@northwind.example");
-    assert.equal(told.attributes?.roles, undefined, "it asked for no claims");
-    assert.match(Buffer.from(archive.response, "base64").toString(), /<saml:EncryptedAssertion>.*aes256-gcm/s);
-    assert.deepEqual(ann.violations, []);
-  });
-
-  test("the same person keeps their name, and an assertion is one application's, once", async () => {
-    await open(ann.page, reports, "ann");
-    assert.equal((await arrives(ann.page, reports)).nameID, made.name);
-    await assert.rejects(reports.judge(made.response), /InResponseTo/, "a response twice");
-    const other = await startServiceProvider("http://127.0.0.1:9404", here.url, { options: { validateInResponseTo: "never" } });
-    await assert.rejects(other.judge(reports.response), /audience/i, "another application's");
-    const altered = Buffer.from(reports.response, "base64").toString().replace("ann@northwind.example", "ben@northwind.example");
-    await assert.rejects(other.judge(Buffer.from(altered).toString("base64")), /signature/i, "altered");
-    await other.stop();
-  });
-
-  test("xmlsec1 verifies both signatures", { skip: !xmlsec() && "xmlsec1 is not installed" }, () => {
-    const file = here.file("response.xml", Buffer.from(reports.response, "base64").toString());
-    const cert = here.file("idp.pem", `-----BEGIN CERTIFICATE-----\n${reports.certificates[0].match(/.{1,64}/g).join("\n")}\n-----END CERTIFICATE-----\n`);
-    for (const node of ["Response", "Assertion"]) {
-      const space = node === "Response" ? "protocol" : "assertion";
-      execFileSync("xmlsec1", ["--verify", "--pubkey-cert-pem", cert, "--id-attr:ID", `urn:oasis:names:tc:SAML:2.0:${space}:${node}`, "--node-xpath", `//*[local-name()='${node}']/*[local-name()='Signature']`, file], { stdio: "pipe" });
+    async function arrives(page, app) {
+      await page.waitForURL(`${app.origin}/in`, { timeout: 20_000 }).catch(async () => assert.fail(`${page.url()}: ${await text(page)} ${app.lastError}`));
+      return app.last;
     }
-  });
 
-  test("what the request asks for is met or told", async () => {
-    const stranger = await person(browser);
-    reports.saml.options.passive = true;
-    await open(stranger.page, reports, "ann");
-    await arrives(stranger.page, reports);
-    reports.saml.options.passive = false;
-    assert.equal(reports.last, null, "node-saml's word for NoPassive");
-    assert.match(Buffer.from(reports.response, "base64").toString(), /status:NoPassive/);
-    await stranger.close();
-  });
+    test("a pushed person signs in upstream and arrives with roles", async () => {
+      for (const name of ["ann", "ben"]) {
+        const answer = await here.entra("POST", "/Users", entraUser(name));
+        assert.equal(answer.status, 201, answer.text);
+        made[name] = answer.json.id;
+      }
+      const team = await here.entra("POST", "/Groups", entraGroup("London Team", "grp-london"));
+      await here.entra("PATCH", `/Groups/${team.json.id}`, patch({ op: "Add", path: "members", value: [{ value: made.ann }] }));
+      await open(ann.page, reports, "ann", { login_hint: "ann@northwind.example" });
+      const told = await arrives(ann.page, reports);
+      assert.equal(told.attributes.sub, made.ann);
+      assert.equal(told.attributes.email, "ann@northwind.example");
+      assert.equal(told.attributes.organization, "northwind");
+      assert.equal(told.attributes.groups, "London Team");
+      assert.equal(told.attributes.roles, "viewer");
+      assert.deepEqual(told.attributes.grants.map((g) => JSON.parse(g)).map((g) => `${g.role}@${g.resource}`).sort(), ["asset-editor@london-1", "viewer@northwind"]);
+      assert.equal(told.nameIDFormat, "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent");
+      assert.equal(reports.relayState, '/reports?year=2026&name="<b>');
+      made.name = told.nameID;
+      made.response = reports.response;
+      assert.deepEqual(ann.violations, []);
+    });
 
-  test("a request that cannot be trusted ends on a page of ours", async () => {
-    const stranger = await person(browser);
-    const { page } = stranger;
-    await page.goto(`${here.url}/saml/idp/sso?SAMLRequest=AAAA`);
-    await page.getByRole("heading", { name: "This sign-in cannot be answered" }).waitFor();
-    assert.deepEqual(await axe(page), []);
-    mkdirSync(out, { recursive: true });
-    for (const [view, size, colorScheme] of [
-      ["light", { width: 1280, height: 900 }, "light"],
-      ["390", { width: 390, height: 844 }, "dark"],
-      ["320", { width: 320, height: 700 }, "light"],
-    ]) {
-      await page.setViewportSize(size);
-      await page.emulateMedia({ colorScheme });
-      assert.equal(await fits(page), true, view);
-      await page.screenshot({ path: path.join(out, `saml-application-refused-${view}.png`), fullPage: true });
-    }
-    await stranger.close();
-  });
+    test("another application, by form, signed and encrypted, from another site: nobody is asked again", async () => {
+      await open(ann.page, archive, "ann");
+      const told = await arrives(ann.page, archive);
+      assert.equal(told.nameID, "ann@northwind.example");
+      assert.equal(told.attributes?.roles, undefined, "it asked for no claims");
+      assert.match(Buffer.from(archive.response, "base64").toString(), /<saml:EncryptedAssertion>.*aes256-gcm/s);
+      assert.deepEqual(ann.violations, []);
+    });
 
-  test("without script there is a button", async () => {
-    const plain = await browser.newContext({ javaScriptEnabled: false });
-    const page = await plain.newPage();
-    await page.goto(`${reports.origin}/login?login_hint=ann@northwind.example`, { waitUntil: "load" });
-    await page.getByRole("link", { name: "ann", exact: true }).click({ timeout: 5000 }).catch(async () => assert.fail(`${page.url()}: ${await text(page)}`));
-    await page.getByRole("button", { name: "Continue to Legacy Reports" }).click();
-    await arrives(page, reports);
-    await plain.close();
-  });
+    test("the same person keeps their name, and an assertion is one application's, once", async () => {
+      await open(ann.page, reports, "ann");
+      assert.equal((await arrives(ann.page, reports)).nameID, made.name);
+      await assert.rejects(reports.judge(made.response), /InResponseTo/, "a response twice");
+      const other = await startServiceProvider("http://127.0.0.1:9404", here.url, { options: { validateInResponseTo: "never" } });
+      await assert.rejects(other.judge(reports.response), /audience/i, "another application's");
+      const altered = Buffer.from(reports.response, "base64").toString().replace("ann@northwind.example", "ben@northwind.example");
+      await assert.rejects(other.judge(Buffer.from(altered).toString("base64")), /signature/i, "altered");
+      await other.stop();
+    });
 
-  test("the console shows what to give an application", async () => {
-    const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
-    const operator = await person(browser);
-    const { page } = operator;
-    await page.goto(link);
-    await page.getByLabel("Your name").fill("Oda Operator");
-    await page.getByLabel("Email").fill("oda@operator.example");
-    await page.getByLabel("Password").fill("three herons left early");
-    await page.getByRole("button", { name: "Become the operator" }).click();
-    await page.waitForURL((u) => !u.pathname.startsWith("/setup"));
-    await page.goto(`${here.url}/o/northwind/applications`);
-    await page.getByRole("heading", { name: "Legacy Reports" }).waitFor();
-    assert.ok((await page.content()).includes(reports.certificates[0]), "the certificate");
-    for (const [view, size, colorScheme] of [
-      ["light", { width: 1280, height: 900 }, "light"],
-      ["dark", { width: 1280, height: 900 }, "dark"],
-      ["390", { width: 390, height: 844 }, "light"],
-      ["320", { width: 320, height: 700 }, "light"],
-    ]) {
-      await page.setViewportSize(size);
-      await page.emulateMedia({ colorScheme });
-      assert.deepEqual(await axe(page), [], view);
-      assert.equal(await fits(page), true, view);
-      await page.screenshot({ path: path.join(out, `saml-applications-${view}.png`), fullPage: true });
-    }
-    await operator.close();
-  });
+    test("xmlsec1 verifies both signatures", () => {
+      const file = here.file("response.xml", Buffer.from(reports.response, "base64").toString());
+      const cert = here.file("idp.pem", `-----BEGIN CERTIFICATE-----\n${reports.certificates[0].match(/.{1,64}/g).join("\n")}\n-----END CERTIFICATE-----\n`);
+      for (const node of ["Response", "Assertion"]) {
+        const space = node === "Response" ? "protocol" : "assertion";
+        execFileSync("xmlsec1", ["--verify", "--pubkey-cert-pem", cert, "--id-attr:ID", `urn:oasis:names:tc:SAML:2.0:${space}:${node}`, "--node-xpath", `//*[local-name()='${node}']/*[local-name()='Signature']`, file], { stdio: "pipe" });
+      }
+    });
 
-  test("a key rollover locks nobody out", async () => {
-    // Years pass: the node looks at its keys when it starts.
-    const pass = async (days) => {
-      await here.stop();
-      const store = new DatabaseSync(here.store.url.replace(/^sqlite:/, ""));
-      store.exec(`update assertion_keys set activates = activates - ${days} * 86400000000`);
-      store.close();
-      await here.start();
-    };
-    const [first] = reports.certificates;
-    await pass(3 * 365 - 59);
-    await reports.learn();
-    assert.equal(reports.certificates.length, 2);
-    assert.equal(reports.certificates[0], first);
-    await open(ann.page, reports, "ann");
-    await arrives(ann.page, reports);
-    const both = reports.certificates;
-    await pass(61);
-    await open(ann.page, reports, "ann");
-    await arrives(ann.page, reports);
-    await reports.learn();
-    assert.deepEqual(reports.certificates, [both[1]]);
-    await open(ann.page, reports, "ann");
-    await arrives(ann.page, reports);
-  });
+    test("what the request asks for is met or told", async () => {
+      const stranger = await person(browser);
+      reports.saml.options.passive = true;
+      await open(stranger.page, reports, "ann");
+      await arrives(stranger.page, reports);
+      reports.saml.options.passive = false;
+      assert.equal(reports.last, null, "node-saml's word for NoPassive");
+      assert.match(Buffer.from(reports.response, "base64").toString(), /status:NoPassive/);
+      await stranger.close();
+    });
 
-  test("deactivated, nobody gets an assertion", async () => {
-    const off = await here.entra("PATCH", `/Users/${made.ann}`, patch({ op: "Replace", path: "active", value: false }));
-    assert.ok([200, 204].includes(off.status), off.text);
-    await open(ann.page, reports, "ann", { login_hint: "ann@northwind.example" });
-    await ann.page.locator("#code", { hasText: "deactivated" }).waitFor({ timeout: 20_000 });
-    assert.equal(reports.last, undefined);
-  });
-});
+    test("a request that cannot be trusted ends on a page of ours", async () => {
+      const stranger = await person(browser);
+      const { page } = stranger;
+      await page.goto(`${here.url}/saml/idp/sso?SAMLRequest=AAAA`);
+      await page.getByRole("heading", { name: "This sign-in cannot be answered" }).waitFor();
+      assert.deepEqual(await axe(page), []);
+      mkdirSync(out, { recursive: true });
+      for (const [view, size, colorScheme] of [
+        ["light", { width: 1280, height: 900 }, "light"],
+        ["390", { width: 390, height: 844 }, "dark"],
+        ["320", { width: 320, height: 700 }, "light"],
+      ]) {
+        await page.setViewportSize(size);
+        await page.emulateMedia({ colorScheme });
+        assert.equal(await fits(page), true, view);
+        await page.screenshot({ path: path.join(out, `saml-application-refused-${view}.png`), fullPage: true });
+      }
+      await stranger.close();
+    });
 
-function xmlsec() {
-  try {
-    execFileSync("xmlsec1", ["--version"], { stdio: "pipe" });
-    return true;
-  } catch {
-    return false;
-  }
+    test("without script there is a button", async () => {
+      const plain = await browser.newContext({ javaScriptEnabled: false });
+      const page = await plain.newPage();
+      await page.goto(`${reports.origin}/login?login_hint=ann@northwind.example`, { waitUntil: "load" });
+      await page.getByRole("link", { name: "ann", exact: true }).click({ timeout: 5000 }).catch(async () => assert.fail(`${page.url()}: ${await text(page)}`));
+      await page.getByRole("button", { name: "Continue to Legacy Reports" }).click();
+      await arrives(page, reports);
+      await plain.close();
+    });
+
+    test("the console shows what to give an application", async () => {
+      const link = await until("the one-time link", () => /(http:\/\/\S+\/setup#\S+)/.exec(here.nodes[0].output)?.[1]);
+      const operator = await person(browser);
+      const { page } = operator;
+      await page.goto(link);
+      await page.getByLabel("Your name").fill("Oda Operator");
+      await page.getByLabel("Email").fill("oda@operator.example");
+      await page.getByLabel("Password").fill("three herons left early");
+      await page.getByRole("button", { name: "Become the operator" }).click();
+      await page.waitForURL((u) => !u.pathname.startsWith("/setup"));
+      await page.goto(`${here.url}/o/northwind/applications`);
+      await page.getByRole("heading", { name: "Legacy Reports" }).waitFor();
+      assert.ok((await page.content()).includes(reports.certificates[0]), "the certificate");
+      for (const [view, size, colorScheme] of [
+        ["light", { width: 1280, height: 900 }, "light"],
+        ["dark", { width: 1280, height: 900 }, "dark"],
+        ["390", { width: 390, height: 844 }, "light"],
+        ["320", { width: 320, height: 700 }, "light"],
+      ]) {
+        await page.setViewportSize(size);
+        await page.emulateMedia({ colorScheme });
+        assert.deepEqual(await axe(page), [], view);
+        assert.equal(await fits(page), true, view);
+        await page.screenshot({ path: path.join(out, `saml-applications-${view}.png`), fullPage: true });
+      }
+      await operator.close();
+    });
+
+    test("a key rollover locks nobody out", async () => {
+      // Years pass: the node looks at its keys when it starts.
+      const pass = async (days) => {
+        await here.stop();
+        here.store.change(`update assertion_keys set activates = activates - ${days} * 86400000000`);
+        await here.start();
+      };
+      const [first] = reports.certificates;
+      await pass(3 * 365 - 59);
+      await reports.learn();
+      assert.equal(reports.certificates.length, 2);
+      assert.equal(reports.certificates[0], first);
+      await open(ann.page, reports, "ann");
+      await arrives(ann.page, reports);
+      const both = reports.certificates;
+      await pass(61);
+      await open(ann.page, reports, "ann");
+      await arrives(ann.page, reports);
+      await reports.learn();
+      assert.deepEqual(reports.certificates, [both[1]]);
+      await open(ann.page, reports, "ann");
+      await arrives(ann.page, reports);
+    });
+
+    test("deactivated, nobody gets an assertion", async () => {
+      const off = await here.entra("PATCH", `/Users/${made.ann}`, patch({ op: "Replace", path: "active", value: false }));
+      assert.ok([200, 204].includes(off.status), off.text);
+      await open(ann.page, reports, "ann", { login_hint: "ann@northwind.example" });
+      await ann.page.locator("#code", { hasText: "deactivated" }).waitFor({ timeout: 20_000 });
+      assert.equal(reports.last, undefined);
+    });
+  });
 }
