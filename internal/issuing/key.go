@@ -117,7 +117,11 @@ func (p *Provider) Rotate(ctx context.Context) error {
 			if t.key == "" && !ok {
 				continue // due only since a moment ago: the next call makes it
 			}
-			p.turn(ctx, tx, t, k)
+			p.turn(ctx, tx, store.SigningKeys, t, func() string {
+				k.State, k.Activates = string(t.to), t.at
+				tx.AddSigningKey(ctx, k)
+				return k.ID
+			})
 		}
 		return nil
 	})
@@ -141,7 +145,7 @@ func (p *Provider) Replace(ctx context.Context, actor audit.Actor) error {
 			return err
 		}
 		for _, k := range keys {
-			tx.DropSigningKey(ctx, k.ID)
+			tx.DropKey(ctx, store.SigningKeys, k.ID)
 			tx.Record(ctx, audit.Event{
 				Actor: actor, Action: "signing-key.dropped", TargetKind: "signing-key", TargetID: k.ID, TargetName: k.Algorithm,
 			})
@@ -186,24 +190,23 @@ func (p *Provider) make(turns []turn) (map[string]store.SigningKey, error) {
 
 func keyPlace(key string) string { return "signing-key/" + key }
 
-func (p *Provider) turn(ctx context.Context, tx *store.SystemTx, t turn, made store.SigningKey) {
+// turn does what a key is due, with its event. Add keeps one that was made, and gives its id.
+func (p *Provider) turn(ctx context.Context, tx *store.SystemTx, in store.KeyTable, t turn, add func() string) {
 	event := audit.Event{
 		Actor:      audit.Actor{Kind: audit.ActorSystem, Name: "key rotation", Door: audit.JobRunner},
 		TargetKind: "signing-key", TargetID: t.key, TargetName: t.algorithm,
 	}
 	switch {
 	case t.key == "":
-		made.State, made.Activates = string(t.to), t.at
-		tx.AddSigningKey(ctx, made)
-		event.Action, event.TargetID = "signing-key.made", made.ID
+		event.Action, event.TargetID = "signing-key.made", add()
 	case t.to == "":
-		tx.DropSigningKey(ctx, t.key)
+		tx.DropKey(ctx, in, t.key)
 		event.Action = "signing-key.dropped"
 	case t.to == oidc.KeyRetiring:
-		tx.MoveSigningKey(ctx, t.key, string(t.to), t.at)
+		tx.MoveKey(ctx, in, t.key, string(t.to), t.at)
 		event.Action = "signing-key.retired"
 	default:
-		tx.MoveSigningKey(ctx, t.key, string(t.to), time.Time{})
+		tx.MoveKey(ctx, in, t.key, string(t.to), time.Time{})
 		event.Action = "signing-key.activated"
 	}
 	tx.Record(ctx, event)
@@ -268,7 +271,7 @@ func (p *Provider) reseal(ctx context.Context, tx *store.SystemTx, keys []store.
 		if err != nil {
 			return fmt.Errorf("signing key %s: %w", k.ID, err)
 		}
-		tx.ResealSigningKey(ctx, k.ID, p.db.Keys.Seal(keyPlace(k.ID), der))
+		tx.ResealKey(ctx, store.SigningKeys, k.ID, p.db.Keys.Seal(keyPlace(k.ID), der))
 	}
 	return nil
 }

@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"time"
 
-	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/expiry"
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
@@ -142,11 +140,15 @@ func (p *Provider) rotateAssertions(ctx context.Context, first bool) error {
 			if err != nil {
 				return fmt.Errorf("assertion key %s: %w", k.ID, err)
 			}
-			tx.ResealAssertionKey(ctx, k.ID, p.db.Keys.Seal(assertionPlace(k.ID), der))
+			tx.ResealKey(ctx, store.AssertionKeys, k.ID, p.db.Keys.Seal(assertionPlace(k.ID), der))
 		}
 		for _, t := range assertionSpan.plan(timesOf(keys), tx.Now()) {
 			if t.key != "" || made != nil {
-				p.turnAssertion(ctx, tx, t, made)
+				p.turn(ctx, tx, store.AssertionKeys, t, func() string {
+					made.State, made.Activates = string(t.to), t.at
+					tx.AddAssertionKey(ctx, *made)
+					return made.ID
+				})
 			}
 		}
 		return nil
@@ -160,28 +162,4 @@ func timesOf(keys []store.AssertionKey) []store.SigningKey {
 		out = append(out, store.SigningKey{ID: k.ID, Algorithm: expiry.Assertions, State: k.State, Activates: k.Activates, Retires: k.Retires})
 	}
 	return out
-}
-
-func (p *Provider) turnAssertion(ctx context.Context, tx *store.SystemTx, t turn, made *store.AssertionKey) {
-	event := audit.Event{
-		Actor:      audit.Actor{Kind: audit.ActorSystem, Name: "key rotation", Door: audit.JobRunner},
-		TargetKind: "signing-key", TargetID: t.key, TargetName: expiry.Assertions,
-	}
-	switch {
-	case t.key == "":
-		k := *made
-		k.State, k.Activates = string(t.to), t.at
-		tx.AddAssertionKey(ctx, k)
-		event.Action, event.TargetID = "signing-key.made", k.ID
-	case t.to == "":
-		tx.DropAssertionKey(ctx, t.key)
-		event.Action = "signing-key.dropped"
-	case t.to == oidc.KeyRetiring:
-		tx.MoveAssertionKey(ctx, t.key, string(t.to), t.at)
-		event.Action = "signing-key.retired"
-	default:
-		tx.MoveAssertionKey(ctx, t.key, string(t.to), time.Time{})
-		event.Action = "signing-key.activated"
-	}
-	tx.Record(ctx, event)
 }

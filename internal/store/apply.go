@@ -305,8 +305,8 @@ func (tx *SystemTx) PutDeclaredRole(r DeclaredRole) {
 		r.ID, r.Name, encode(r.Role), r.Position)
 }
 
-// DropDeclaredRole takes a role away, out of custom roles too, and every grant and mapping of it: a role that came back under the same id must not
-// find old holders.
+// DropDeclaredRole takes a role away, out of custom roles too, and every grant and mapping of it: a role that came back under the same
+// id must not find old holders.
 func (tx *SystemTx) DropDeclaredRole(ctx context.Context, r DeclaredRole, actor audit.Actor) error {
 	users, err := column[id.Organization](tx.query(ctx, `
 		select organization

@@ -122,11 +122,7 @@ func (tx *Tx) RoleUse(ctx context.Context, role id.Role) (RoleUse, error) {
 		return u, err
 	}
 	for _, d := range directories {
-		full, err := tx.Directory(ctx, d.ID)
-		if err != nil {
-			return u, err
-		}
-		for _, r := range full.Roles.Accept {
+		for _, r := range d.Roles.Accept {
 			if r.Role == role && !slices.Contains(u.Directories, d.Name) {
 				u.Directories = append(u.Directories, d.Name)
 			}
@@ -187,10 +183,9 @@ func (tx *Tx) having(roles []id.Role, add func(any) string) string {
 				union
 				select m.member_id
 				from bearing
-				cross join group_members m
-				where m.organization = ` + organization + `
+				` + tx.d.each("group_members m", "m.member_id", `m.organization = `+organization+`
 					and m.group_id = bearing.id
-					and m.kind <> 'user'
+					and m.kind = 'group'`) + `
 			)
 			select g.user_id as id
 			from grants g

@@ -42,10 +42,19 @@ func (tx *SystemTx) AddSigningKey(ctx context.Context, k SigningKey) {
 	tx.Bump(ctx, "keys")
 }
 
-// MoveSigningKey takes a key to its next state; retires says until when a retiring one stays published.
-func (tx *SystemTx) MoveSigningKey(ctx context.Context, key, state string, retires time.Time) {
+// KeyTable is where the keys of one protocol stand. Their rows live the same life.
+type KeyTable string
+
+// The tables of keys: those of the OpenID Provider, every row of which is published as one, and those of the SAML identity provider.
+const (
+	SigningKeys   KeyTable = "signing_keys"
+	AssertionKeys KeyTable = "assertion_keys"
+)
+
+// MoveKey takes a key to its next state; retires says until when a retiring one stays published.
+func (tx *SystemTx) MoveKey(ctx context.Context, in KeyTable, key, state string, retires time.Time) {
 	tx.queue(`
-		update signing_keys
+		update `+string(in)+`
 		set state = $1,
 			retires = $2
 		where id = $3`,
@@ -53,10 +62,10 @@ func (tx *SystemTx) MoveSigningKey(ctx context.Context, key, state string, retir
 	tx.Bump(ctx, "keys")
 }
 
-// DropSigningKey takes a key out of use for good; the row stays as a record, without the private half.
-func (tx *SystemTx) DropSigningKey(ctx context.Context, key string) {
+// DropKey takes a key out of use for good; the row stays as a record, without the private half.
+func (tx *SystemTx) DropKey(ctx context.Context, in KeyTable, key string) {
 	tx.queue(`
-		update signing_keys
+		update `+string(in)+`
 		set state = 'gone',
 			private_key = '',
 			gone = $1
@@ -65,10 +74,10 @@ func (tx *SystemTx) DropSigningKey(ctx context.Context, key string) {
 	tx.Bump(ctx, "keys")
 }
 
-// ResealSigningKey keeps a key sealed anew, after the node's own key was rotated.
-func (tx *SystemTx) ResealSigningKey(_ context.Context, key, private string) {
+// ResealKey keeps a key sealed anew, after the node's own key was rotated.
+func (tx *SystemTx) ResealKey(_ context.Context, in KeyTable, key, private string) {
 	tx.queue(`
-		update signing_keys
+		update `+string(in)+`
 		set private_key = $1
 		where id = $2`,
 		private, key)

@@ -75,38 +75,6 @@ func (tx *SystemTx) AddAssertionKey(ctx context.Context, k AssertionKey) {
 	tx.Bump(ctx, "keys")
 }
 
-// MoveAssertionKey takes a key to its next state; retires says until when a retiring one is kept.
-func (tx *SystemTx) MoveAssertionKey(ctx context.Context, key, state string, retires time.Time) {
-	tx.queue(`
-		update assertion_keys
-		set state = $1,
-			retires = $2
-		where id = $3`,
-		state, microsOrNull(retires), key)
-	tx.Bump(ctx, "keys")
-}
-
-// DropAssertionKey takes a key out of use for good; the row stays as a record, without the private half.
-func (tx *SystemTx) DropAssertionKey(ctx context.Context, key string) {
-	tx.queue(`
-		update assertion_keys
-		set state = 'gone',
-			private_key = '',
-			gone = $1
-		where id = $2`,
-		micros(tx.now), key)
-	tx.Bump(ctx, "keys")
-}
-
-// ResealAssertionKey keeps a key sealed anew, after the node's own key was rotated.
-func (tx *SystemTx) ResealAssertionKey(_ context.Context, key, private string) {
-	tx.queue(`
-		update assertion_keys
-		set private_key = $1
-		where id = $2`,
-		private, key)
-}
-
 // NameID gives what a SAML application knows a person by, and makes it at first use. Of two transactions that make it at once one
 // does.
 func (tx *Tx) NameID(ctx context.Context, app id.Application, user id.User) (string, error) {

@@ -344,7 +344,7 @@ func TestSigningKeys_MoveAndGo(t *testing.T) {
 		step(func(tx *store.SystemTx) {
 			tx.AddSigningKey(w.ctx, store.SigningKey{ID: "k", Algorithm: "ES256", State: "next", Private: "sealed", Public: "{}", Activates: now})
 		})
-		step(func(tx *store.SystemTx) { tx.MoveSigningKey(w.ctx, "k", "retiring", now.Add(time.Hour)) })
+		step(func(tx *store.SystemTx) { tx.MoveKey(w.ctx, store.SigningKeys, "k", "retiring", now.Add(time.Hour)) })
 		want := []store.SigningKey{{
 			ID: "k", Algorithm: "ES256", State: "retiring", Private: "sealed", Public: "{}",
 			Created: now, Activates: now, Retires: now.Add(time.Hour),
@@ -352,7 +352,7 @@ func TestSigningKeys_MoveAndGo(t *testing.T) {
 		if d := cmp.Diff(got, want); d != "" {
 			t.Errorf("keys, got - want +\n%s", d)
 		}
-		step(func(tx *store.SystemTx) { tx.DropSigningKey(w.ctx, "k") })
+		step(func(tx *store.SystemTx) { tx.DropKey(w.ctx, store.SigningKeys, "k") })
 		if len(got) != 0 {
 			t.Errorf("a dropped key is listed: %+v", got)
 		}

@@ -114,8 +114,11 @@ func (o *Organization) catalogue(operators *access.Catalogue) *access.Catalogue 
 // were joined to the catalogue.
 func (o *Organization) Access() access.Organization {
 	available := o.Settings.Available()
+	if len(o.customs) > 0 {
+		available = slices.Grow(slices.Clip(available), len(o.customs)) // never into the settings, which are shared
+	}
 	for _, r := range o.customs {
-		available = append(slices.Clip(available), r.ID)
+		available = append(available, r.ID)
 	}
 	return access.Organization{
 		ID: o.ID, Name: o.Name, Available: available, DefaultRoles: o.Settings.DefaultRoles, RequireMFA: o.Settings.RequireMFA,
