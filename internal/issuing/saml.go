@@ -120,6 +120,16 @@ func (p *Provider) samlMetadata(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// asIssuer gives us as an identity provider, and the applications as they are registered now.
+func (p *Provider) asIssuer(ctx context.Context) (*issuer, *clients, error) {
+	us, err := p.issuer(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := p.current(ctx)
+	return us, all, err
+}
+
 func (p *Provider) samlSignOn(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	w.Header().Set("Cache-Control", "no-store")
@@ -128,12 +138,7 @@ func (p *Provider) samlSignOn(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	us, err := p.issuer(ctx)
-	if err != nil {
-		page.Refuse(w, r, p.log, err)
-		return
-	}
-	all, err := p.current(ctx)
+	us, all, err := p.asIssuer(ctx)
 	if err != nil {
 		page.Refuse(w, r, p.log, err)
 		return
@@ -214,12 +219,7 @@ func (p *Provider) unseal(sealed string) (asked samlAsked, err error) {
 func (p *Provider) samlResume(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	w.Header().Set("Cache-Control", "no-store")
-	us, err := p.issuer(ctx)
-	if err != nil {
-		page.Refuse(w, r, p.log, err)
-		return
-	}
-	all, err := p.current(ctx)
+	us, all, err := p.asIssuer(ctx)
 	if err != nil {
 		page.Refuse(w, r, p.log, err)
 		return
