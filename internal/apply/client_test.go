@@ -55,6 +55,17 @@ func TestRun_ClientsOfADirectory(t *testing.T) {
 	})
 }
 
+func TestRun_ASecretOfTwentyCharactersIsLongEnough(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	secrets := getenv("TWENTY", "exactly twenty chars")
+	mustRun(t, db, apply.Options{}, secrets, withSettings(t, "        clients: [{id: a, secret: {env: TWENTY}}]\n"))
+	mustRun(t, db, apply.Options{}, secrets, withWebhooks(t, "      - {id: ops, url: https://hooks.example/x, secret: {env: TWENTY}}\n"))
+	if d, _ := state(t, db); len(d.Clients) != 1 || len(d.Webhooks) != 1 {
+		t.Errorf("kept are %+v and %+v", d.Clients, d.Webhooks)
+	}
+}
+
 func TestRun_WrongClientsAreRefused(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, storetest.SQLite)

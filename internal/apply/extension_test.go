@@ -154,3 +154,18 @@ func TestRead_WrongExtensionsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A schema's URI is a name in people's documents, and names are compared without regard to case.
+func TestRead_ASchemaInAnotherSpellingIsTheSame(t *testing.T) {
+	t.Parallel()
+	file := withSettings(t, "        extensions: [{file: badge.json}, {file: other.json}]\n")
+	beside(t, file, "badge.json", badgeSchema)
+	beside(t, file, "other.json", strings.Replace(badgeSchema, "urn:example:badge", "urn:example:Badge", 1))
+	d, err := apply.Read([]string{file}, getenv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Problems(); len(got) != 1 || !strings.Contains(got.Error(), "extensions[1]: urn:example:Badge:1.0:User stands in it twice") {
+		t.Errorf("got %v", got)
+	}
+}

@@ -55,6 +55,16 @@ func TestRun_TheChoicesOfASAMLConnection(t *testing.T) {
 	}
 }
 
+// A federation hands out many providers in one document; saml.entity_id says which.
+func TestRun_AFederationsMetadataIsMetadata(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	const federation = `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"><EntityDescriptor entityID="https://idp.example/entity"/></EntitiesDescriptor>`
+	mustRun(t, db, apply.Options{}, getenv("FIELDSERV_SAML_METADATA", federation), edited(t, samlMetadata, samlMetadata+`
+        saml: {entity_id: "https://idp.example/entity"}
+        #`))
+}
+
 func TestRun_RefusesSAMLChoicesThatCannotHold(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, storetest.SQLite)
