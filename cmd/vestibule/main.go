@@ -111,5 +111,13 @@ func open(ctx context.Context, s config.Store, log *slog.Logger, migrate bool) (
 			return nil, err
 		}
 	}
-	return store.Open(ctx, store.Options{URL: s.Database, DirectURL: s.DatabaseDirect, Keys: keys, Log: log, Migrate: migrate})
+	db, err := store.Open(ctx, store.Options{URL: s.Database, DirectURL: s.DatabaseDirect, Keys: keys, Log: log, Migrate: migrate})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKeys(ctx, db, log); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
 }

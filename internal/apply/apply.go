@@ -211,7 +211,8 @@ func (d *Declaration) identify(current, want *store.Declared) {
 }
 
 // conceal turns secrets into what the store keeps: hashes of what need only be recognized, sealed values of what must be
-// read again. What the store holds of the same secret is kept as it is, so that it does not count as a change.
+// read again. What the store holds of the same secret is kept as it is, so that it does not count as a change; unless it lies
+// under an older key of the node, which only then can go.
 func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 	hashes := map[string]string{}
 	for _, t := range current.Tokens {
@@ -228,7 +229,7 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 		switch {
 		case secret == "":
 			return ""
-		case kept != "" && keys.Matches(secret, kept):
+		case keys.Current(kept) && keys.Matches(secret, kept):
 			return kept
 		}
 		return keys.Hash(secret)
@@ -264,7 +265,7 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 		if secret == "" {
 			continue
 		}
-		if plain, err := keys.Open(place, kept[o.ID]); err == nil && string(plain) == secret {
+		if plain, err := keys.Open(place, kept[o.ID]); err == nil && string(plain) == secret && keys.Current(kept[o.ID]) {
 			o.Settings.Messages.Secret = kept[o.ID]
 		} else {
 			o.Settings.Messages.Secret = keys.Seal(place, []byte(secret))
@@ -279,7 +280,7 @@ func (d *Declaration) conceal(keys *seal.Keys, current, want *store.Declared) {
 		if secret == "" {
 			continue
 		}
-		if plain, err := keys.Open(place, sealed[k]); err == nil && string(plain) == secret {
+		if plain, err := keys.Open(place, sealed[k]); err == nil && string(plain) == secret && keys.Current(sealed[k]) {
 			c.Settings.ClientSecret = sealed[k]
 		} else {
 			c.Settings.ClientSecret = keys.Seal(place, []byte(secret))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -159,6 +160,8 @@ func (c Change) shown() []string {
 		switch was := c.before[f.name]; {
 		case f.quiet:
 			quiet = "its place in the order"
+		case (f.secret || was.secret) && was.value != "" && f.value != "" && seal.KeyOf(was.value) != seal.KeyOf(f.value):
+			out = append(out, "secret changed, or only the key it lies under")
 		case f.secret || was.secret:
 			out = append(out, "secret changed")
 		default:

@@ -51,7 +51,7 @@ func (d *Declaration) concealWebhooks(keys *seal.Keys, current, want *store.Decl
 	for i := range want.Webhooks {
 		w := &want.Webhooks[i]
 		k, place := key(webhookKind, w.Organization, string(w.ID)), store.WebhookPlace(w.Organization, w.ID)
-		if plain, err := keys.Open(place, kept[k]); err == nil && string(plain) == d.secrets[k] {
+		if plain, err := keys.Open(place, kept[k]); err == nil && string(plain) == d.secrets[k] && keys.Current(kept[k]) {
 			w.Secret = kept[k]
 		} else {
 			w.Secret = keys.Seal(place, []byte(d.secrets[k]))

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -92,13 +93,16 @@ func NewKey() string {
 	return base64.StdEncoding.EncodeToString(Random(KeySize))
 }
 
+// sealedMark begins a sealed value. A hash begins with its key's id, which is longer.
+const sealedMark = "v1."
+
 // Seal encrypts secret. Place binds it to where it is kept ("connection/northwind/corp"), so that a sealed value copied
 // into another row does not open there.
 func (k *Keys) Seal(place string, secret []byte) string {
 	first := k.ring[0]
 	nonce := Random(first.aead.NonceSize())
 	sealed := first.aead.Seal(nonce, nonce, secret, []byte(place))
-	return "v1." + first.id + "." + base64.RawURLEncoding.EncodeToString(sealed)
+	return sealedMark + first.id + "." + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // ErrSealed is what Open answers when the value was sealed under a key this node does not have, for another place, or was
@@ -127,10 +131,22 @@ func (k *Keys) Open(place, sealed string) ([]byte, error) {
 	return nil, ErrSealed
 }
 
-// Current reports whether sealed was made with the first key, so that a job can seal older values anew.
-func (k *Keys) Current(sealed string) bool {
-	return strings.HasPrefix(sealed, "v1."+k.ring[0].id+".")
+// Current reports whether a sealed value or a hash was made with the first key; an older one is to be made anew.
+func (k *Keys) Current(kept string) bool { return KeyOf(kept) == k.ring[0].id }
+
+// KeyOf gives the id of the key that a sealed value or a hash was made with.
+func KeyOf(kept string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(kept, sealedMark), ".")
+	return id
 }
+
+// Place says where in the list the key with this id stands, from 1 on; 0 if it does not.
+func (k *Keys) Place(id string) int {
+	return 1 + slices.IndexFunc(k.ring, func(c key) bool { return c.id == id })
+}
+
+// Len is how many keys are listed.
+func (k *Keys) Len() int { return len(k.ring) }
 
 // Hash gives the HMAC-SHA-256 of a secret an operator chose (a SCIM token, an application's secret) under the first key.
 func (k *Keys) Hash(secret string) string {

@@ -75,9 +75,15 @@ func TestKeys_RotateByPuttingTheNewOneInFront(t *testing.T) {
 	if both.Current(sealed) || !both.Current(both.Seal("p", nil)) {
 		t.Error("what is sealed under which key is not told apart")
 	}
+	if both.Current(hash) || both.Place(seal.KeyOf(hash)) != 2 || both.Place(seal.KeyOf(sealed)) != 2 || both.Place(seal.KeyOf(both.Hash("x"))) != 1 {
+		t.Error("the key of a sealed value or of a hash is not found by its place")
+	}
 	fresh := keys(t, after)
 	if _, err := fresh.Open("p", sealed); !errors.Is(err, seal.ErrSealed) {
 		t.Errorf("a key that is gone still opens: %v", err)
+	}
+	if fresh.Place(seal.KeyOf(hash)) != 0 {
+		t.Error("a key that is gone has a place")
 	}
 	if fresh.Matches("token", hash) {
 		t.Error("a key that is gone still matches")
