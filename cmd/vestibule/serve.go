@@ -33,7 +33,7 @@ func (c *serveCommand) Run(t terminal) error {
 	// being refused.
 	l, err := new(net.ListenConfig).Listen(t, "tcp", c.Addr)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("addr: %w; name another by --addr or VESTIBULE_ADDR (port 0 picks a free one)", err)
 	}
 	defer func() { _ = l.Close() }()
 	db, err := open(t, c.Store, log, c.Migrate)

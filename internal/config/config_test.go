@@ -213,6 +213,10 @@ func TestKeys_AStoreWithoutItsKeyGetsNoNewOne(t *testing.T) {
 	if _, err := s.Keys(); err == nil || !strings.Contains(err.Error(), "put the key back") {
 		t.Errorf("got %v, want a refusal", err)
 	}
+	folder := config.Store{Database: "sqlite:" + t.TempDir()}
+	if _, err := folder.Keys(); err == nil || !strings.Contains(err.Error(), "is a folder") {
+		t.Errorf("got %v, want that it is a folder", err)
+	}
 }
 
 func TestKeys_RequiredOnPostgreSQL(t *testing.T) {

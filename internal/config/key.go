@@ -44,7 +44,11 @@ func (s *Store) Keys() (*seal.Keys, error) {
 // makeKey makes the key whole and then links it to its name, so that of two commands that start together one wins and
 // both use the same key. A store that exists has had a key: making another would strand everything sealed under it.
 func makeKey(database, file string) ([]byte, error) {
-	if info, err := os.Stat(database); err == nil && info.Size() > 0 {
+	switch info, err := os.Stat(database); {
+	case err != nil:
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder; name a file in it", database)
+	case info.Size() > 0:
 		return nil, fmt.Errorf("%s exists and its key %s does not; put the key back or set VESTIBULE_KEY", database, file)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

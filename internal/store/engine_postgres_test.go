@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -257,5 +260,25 @@ func TestWrite_PipelinedTransactionFailsAsOne(t *testing.T) {
 	}
 	if got := resources(t, db, "northwind"); len(got) != 1 || got[0] != "kept" {
 		t.Errorf("got %v, want what was kept", got)
+	}
+}
+
+func TestOpen_TellsOfARoleThatSlipsOutOfRowLevelSecurity(t *testing.T) {
+	t.Parallel()
+	address := storetest.PostgresURL(t)
+	var said bytes.Buffer
+	for _, role := range []struct {
+		url    string
+		warned bool
+	}{{address, false}, {storetest.AdminURL(t, address), true}} {
+		said.Reset()
+		db, err := store.Open(t.Context(), store.Options{URL: role.url, Migrate: true, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		if got := strings.Contains(said.String(), "slips out of row-level security"); got != role.warned {
+			t.Errorf("warned: %v, want %v: %s", got, role.warned, said.String())
+		}
 	}
 }

@@ -80,6 +80,10 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func
 		pool.Close()
 		return nil, err
 	}
+	if err := e.warnOfBypass(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
 	listen, err := postgresConfig(direct)
 	if err != nil {
 		pool.Close()
@@ -91,6 +95,22 @@ func openPostgres(ctx context.Context, o Options, log *slog.Logger, changed func
 		e.listener.Go(func() { e.listen(background, listen.ConnConfig, changed) })
 	}
 	return e, nil
+}
+
+// warnOfBypass tells of a role that row-level security does not hold. It does not stop the start: every statement names its
+// organization, and row-level security is there for the one that forgets.
+func (e *postgresEngine) warnOfBypass(ctx context.Context) error {
+	var name string
+	var bypasses bool
+	err := e.pool.QueryRow(ctx, `
+		select rolname, rolsuper or rolbypassrls
+		from pg_roles
+		where rolname = current_user`).Scan(&name, &bypasses)
+	if err == nil && bypasses {
+		e.log.Warn("this PostgreSQL role is superuser or bypassrls and slips out of row-level security; serve with one that is neither and owns its database",
+			"role", name)
+	}
+	return err
 }
 
 // pooled reports whether a pooler in transaction mode stands between: a LISTEN through it hears nothing.
@@ -143,7 +163,7 @@ func hear(ctx context.Context, config *pgx.ConnConfig, changed func(name string)
 func postgresConfig(raw string) (*pgxpool.Config, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("the URL cannot be read")
+		return nil, errors.New("the URL cannot be read; characters such as %, /, @ and # of a password are written %25, %2F, %40 and %23")
 	}
 	q := u.Query()
 	pool := q.Get("pool")
