@@ -34,6 +34,12 @@ func TestRead(t *testing.T) {
 			{Line: 1, Email: "c@x.example", Grants: byDefault},
 			{Line: 1, Email: "d@x.example", Grants: byDefault},
 		}},
+		"spaces of a mail program": {"a@x.example\u00a0b@x.example \u2003c@x.example,\u00a0Dana <d@x.example>\u00a0", []invitation.Row{
+			{Line: 1, Email: "a@x.example", Grants: byDefault},
+			{Line: 1, Email: "b@x.example", Grants: byDefault},
+			{Line: 1, Email: "c@x.example", Grants: byDefault},
+			{Line: 1, Email: "d@x.example", Name: "Dana", Grants: byDefault},
+		}},
 		"with names": {`"Fox, Dana" <dana@x.example>, Bob <bob@x.example>; c@x.example`, []invitation.Row{
 			{Line: 1, Email: "dana@x.example", Name: "Fox, Dana", Grants: byDefault},
 			{Line: 1, Email: "bob@x.example", Name: "Bob", Grants: byDefault},

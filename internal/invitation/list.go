@@ -47,6 +47,9 @@ func readPaste(text string, roles []access.Want) ([]Row, error) {
 	add := func(line int, name, email string) {
 		rows = append(rows, Row{Line: line, Email: email, Name: mail.Line(strings.Trim(strings.TrimSpace(name), `"'`)), Grants: roles})
 	}
+	// One function says what stands between addresses: where it is cut and what is cut away must be the same, or a kind of space
+	// that only one of them knows, as a mail program's non-breaking one, would never be got past.
+	between := func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) }
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -60,14 +63,14 @@ func readPaste(text string, roles []access.Want) ([]Row, error) {
 					end = len(line)
 				}
 				add(number, line[:open], strings.TrimSpace(line[open+1:end]))
-				line = strings.TrimLeft(line[min(end+1, len(line)):], " \t,;")
+				line = strings.TrimLeftFunc(line[min(end+1, len(line)):], between)
 				continue
 			}
-			cut := strings.IndexFunc(line, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+			cut := strings.IndexFunc(line, between)
 			if cut < 0 {
 				cut = len(line)
 			}
-			part, line = line[:cut], strings.TrimLeft(line[cut:], " \t,;")
+			part, line = line[:cut], strings.TrimLeftFunc(line[cut:], between)
 			if part = strings.Trim(part, "<>"); part != "" {
 				add(number, "", part)
 			}
