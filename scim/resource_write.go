@@ -81,9 +81,58 @@ func (rt *ResourceType) Replace(stored, raw Attributes, d *Dialect) (Result, err
 	return res, nil
 }
 
-// differ compares two resources by their canonical form.
+// differ compares two resources by their canonical form, as far as they are not the same to the letter.
 func (rt *ResourceType) differ(a, b Attributes) bool {
-	return !bytes.Equal(rt.EncodeJSON(rt.withSchemas(a)), rt.EncodeJSON(rt.withSchemas(b)))
+	was, is := unlike(a, b), unlike(b, a)
+	if len(was)+len(is) == 0 {
+		return false
+	}
+	return !bytes.Equal(rt.EncodeJSON(rt.withSchemas(was)), rt.EncodeJSON(rt.withSchemas(is)))
+}
+
+// unlike gives the attributes of a that b has otherwise, or not at all.
+func unlike(a, b Attributes) Attributes {
+	out := Attributes{}
+	for name, v := range a {
+		if name != schemasAttribute.Name && !Same(v, b[name]) {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// Same reports whether two values, as they are decoded from JSON, are the same to the letter. Of two ways to write a number it
+// knows nothing.
+func Same(a, b any) bool {
+	switch a := a.(type) {
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !Same(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for name, v := range a {
+			if other, ok := b[name]; !ok || !Same(v, other) {
+				return false
+			}
+		}
+		return true
+	}
+	switch b.(type) {
+	case []any, map[string]any:
+		return false
+	}
+	return a == b
 }
 
 // withSchemas returns the resource with the schemas that it has data of, whatever the client listed:

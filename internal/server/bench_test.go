@@ -51,13 +51,19 @@ func BenchmarkRequests(b *testing.B) {
 					return benchBase + fmt.Sprintf("/Users?filter=userName+eq+%%22USER%d%%40x.org%%22", i)
 				}))
 			})
+			patched := 0
+			b.Run("patch", func(b *testing.B) {
+				asking(b, l.Addr().String(), http.StatusOK, func(i int) []byte {
+					patched++
+					return sending("PATCH", "/"+users[i%len(users)], fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],`+
+						`"Operations":[{"op":"replace","path":"title","value":"T %d"}]}`, patched))
+				})
+			})
 			b.Run("create", func(b *testing.B) {
 				next := len(users)
 				asking(b, l.Addr().String(), http.StatusCreated, func(int) []byte {
 					next++
-					body := person(next)
-					return fmt.Appendf(nil, "POST %s/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nContent-Type: application/scim+json\r\n"+
-						"Content-Length: %d\r\n\r\n%s", benchBase, len(body), body)
+					return sending("POST", "", person(next))
 				})
 			})
 		})
@@ -122,6 +128,12 @@ func getting(path func(i int) string) func(int) []byte {
 		requests[i] = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nAccept: application/scim+json\r\n\r\n", path(i))
 	}
 	return func(i int) []byte { return requests[i%len(requests)] }
+}
+
+// sending is a request with a body to something below Users.
+func sending(method, below, body string) []byte {
+	return fmt.Appendf(nil, "%s %s/Users%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer word\r\nContent-Type: application/scim+json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", method, benchBase, below, len(body), body)
 }
 
 // asking sends a request, reads its answer, and sends the next.

@@ -62,7 +62,9 @@ type DB struct {
 	// lookups are those that wait to share a statement.
 	lookups queue[looking, *lookup]
 	// quiet says of directories whether their last change was of nothing, or of the document alone.
-	quiet  sync.Map
+	quiet sync.Map
+	// recent are records that a change may be decided over.
+	recent recentRecords
 	posted chan struct{}
 	totals totals
 

@@ -36,15 +36,14 @@ type looking struct {
 // lookupShape is what is looked for, and what of it is read.
 type lookupShape struct {
 	by     lookupBy
-	groups bool // the groups as well
-	change bool // what a change of the record is decided by as well
+	groups bool // whether the groups are read as well
 }
 
 // lookedUp is a record as a lookup found it.
 type lookedUp struct {
 	scim.Resource
 	undone, unsaid time.Time
-	verified       bool // whether the user's address, if there is one, is; read for a change
+	settled        bool // whether there is nothing to find out about the user's address; read on PostgreSQL
 }
 
 // lookup is one on its way.
@@ -133,7 +132,10 @@ func (db *DB) lookUp(ctx context.Context, in looking, shape lookupShape, value s
 		db.lookups.lead(in, n, func(all []*lookup) { db.lookUpTogether(ctx, in, all) })
 	}
 	if !n.done { // whose fault it was shows alone
-		return db.lookUpAlone(ctx, in, shape, value)
+		n.found, n.err = db.lookUpAlone(ctx, in, shape, value)
+	}
+	for _, r := range n.found {
+		db.recent.note(in, r, db.now())
 	}
 	return n.found, n.err
 }
@@ -162,10 +164,9 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 		n.done = true
 		return
 	}
-	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
-	nth := make([]int64, len(all))
+	values, by, groups, nth := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]int64, len(all))
 	for i, n := range all {
-		values[i], by[i], groups[i], change[i], nth[i] = n.value, int64(n.by), n.groups, n.change, int64(i)
+		values[i], by[i], groups[i], nth[i] = n.value, int64(n.by), n.groups, int64(i)
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -173,7 +174,7 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	found := make([][]*lookedUp, len(all))
 	err := db.Read(ctx, in.organization, func(tx *Tx) error {
 		clear(found) // it may run a second time
-		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change, nth)
+		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, nth)
 		if err != nil {
 			return err
 		}
@@ -202,11 +203,15 @@ func inOrder(found []*lookedUp) []*lookedUp {
 	return slices.CompactFunc(found, func(a, b *lookedUp) bool { return a.ID == b.ID })
 }
 
-// What a lookup reads of a record. The last two cost something, and are read where they are asked for.
+// What a lookup reads of a record; the last one for the sake of a change that may follow, and written by one statement.
 const (
-	lookupColumns  = `r.user_id, r.version, r.created, r.modified, r.document, r.undone, r.unsaid`
-	lookupVerified = `coalesce((
-				select u.email is null or u.email_verified
+	lookupColumns = `r.user_id, r.version, r.created, r.modified, r.document, r.undone, r.unsaid`
+	lookupSettled = `coalesce((
+				select u.email is null or u.email_verified or (
+					select m.domain
+					from domains m
+					where m.domain = split_part(u.email_key, '@', 2)
+						and m.organization = $1) is null
 				from users u
 				where u.organization = $1
 					and u.id = r.user_id), false)`
@@ -226,6 +231,10 @@ var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 	texts := map[dialect]map[lookupShape]string{}
 	for _, d := range []dialect{sqliteDialect, postgresDialect} {
 		texts[d] = map[lookupShape]string{}
+		settled := lookupSettled
+		if d == sqliteDialect {
+			settled = sqlFalse
+		}
 		for by, condition := range map[lookupBy]string{
 			byID: "r.user_id = $3", byUserName: "r.user_name_key = $3", byExternalID: "r.external_id = $3",
 			byEmail: d.amongFew("r.user_id", lookupHolders+"$3"),
@@ -239,15 +248,13 @@ var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 			and r.user_id = e.user_id`
 			}
 			for _, groups := range []string{"null", d.groupsOf("r.user_id", "$2")} {
-				for _, verified := range []string{sqlFalse, lookupVerified} {
-					texts[d][lookupShape{by, groups != "null", verified != sqlFalse}] = fmt.Sprintf(`
-		select %s, %s as verified, %s as groups
+				texts[d][lookupShape{by, groups != "null"}] = fmt.Sprintf(`
+		select %s, %s as settled, %s as groups
 		from %s
 		where r.organization = $1
 			and r.directory = $2
 			and %s
-		limit %d`, lookupColumns, verified, groups, from, condition, lookupMost+1)
-				}
+		limit %d`, lookupColumns, settled, groups, from, condition, lookupMost+1)
 			}
 		}
 	}
@@ -269,10 +276,10 @@ var lookupsText = sync.OnceValue(func() string {
 				limit %d)`, condition, by, lookupMost+1)
 	}
 	return fmt.Sprintf(`
-		select %s, s.change and %s, case when s.groups then %s end, s.nth
+		select %s, %s, case when s.groups then %s end, s.nth
 		from (
 			select unnest(cast($3 as text[])) as value, unnest(cast($4 as bigint[])) as by, unnest(cast($5 as boolean[])) as groups,
-				unnest(cast($6 as boolean[])) as change, unnest(cast($7 as bigint[])) as nth) s
+				unnest(cast($6 as bigint[])) as nth) s
 		cross join lateral (
 			%s
 			union all
@@ -283,7 +290,7 @@ var lookupsText = sync.OnceValue(func() string {
 			select r.*
 			from (%s and s.by = %d
 				limit %d) e
-			cross join lateral %s r) r`, lookupColumns, lookupVerified, postgresDialect.groupsOf("r.user_id", "$2"),
+			cross join lateral %s r) r`, lookupColumns, lookupSettled, postgresDialect.groupsOf("r.user_id", "$2"),
 		record("user_id = s.value", byID), record("user_name_key = s.value", byUserName), record("external_id = s.value", byExternalID),
 		lookupHolders+"s.value", byEmail, lookupMost+1, record("user_id = e.user_id", byEmail))
 })
@@ -293,7 +300,7 @@ func scanLookedUp(s scanner, more ...any) (*lookedUp, error) {
 	r := &lookedUp{}
 	var doc, groups json.RawMessage
 	err := s.Scan(append([]any{
-		&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), at(&r.undone), at(&r.unsaid), &r.verified, rawJSON(&groups),
+		&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), at(&r.undone), at(&r.unsaid), &r.settled, rawJSON(&groups),
 	}, more...)...)
 	if err != nil {
 		return nil, err

@@ -47,23 +47,31 @@ func lookedUp(t *testing.T, kind storetest.Kind) (db *store.DB, by store.Pusher,
 			push("fieldserv", `"userName":"elsewhere","externalId":"e-else","emails":[{"value":"else@northwind.example"}]`)
 		}
 	}
-	err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
-		members := fmt.Sprintf(`[{"value":%q},{"value":%q}]`, people[0], people[3])
-		raw, err := scim.DecodeJSON([]byte(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Team","members":`+members+`}`), scim.DefaultLimits)
-		if err != nil {
-			return err
-		}
-		r, err := by.Group.Create(raw, scim.RFC)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Push(by).CreateGroup(t.Context(), r, scim.Want{})
-		return err
-	})
+	err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error { return groupOf(t, tx, by, "Team", people[0], people[3]) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return db, by, people
+}
+
+// groupOf pushes a group.
+func groupOf(t *testing.T, tx *store.Tx, by store.Pusher, name string, members ...string) error {
+	t.Helper()
+	var in []string
+	for _, user := range members {
+		in = append(in, fmt.Sprintf(`{"value":%q}`, user))
+	}
+	body := fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":%q,"members":[%s]}`, name, strings.Join(in, ","))
+	raw, err := scim.DecodeJSON([]byte(body), scim.DefaultLimits)
+	if err != nil {
+		return err
+	}
+	r, err := by.Group.Create(raw, scim.RFC)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Push(by).CreateGroup(t.Context(), r, scim.Want{})
+	return err
 }
 
 func query(t *testing.T, by store.Pusher, filter string, q scim.Query) scim.Query {
@@ -205,7 +213,7 @@ func TestGetUser_IsAnsweredForItself(t *testing.T) {
 }
 
 // readsAll is how the stores' plans say that a table is read as a whole, or by so little of an index.
-var readsAll = regexp.MustCompile(`Seq Scan|Hash|hashed|Merge|SCAN (r|e|m|g|u|grants|restrictions)\b|AUTOMATIC`)
+var readsAll = regexp.MustCompile(`(?m)Index Cond: \([regmu](_\d+)?\.organization = [^()]*\)$|Seq Scan|Hash|hashed|Merge|SCAN (r|e|m|g|u|grants|restrictions)\b|AUTOMATIC`)
 
 // What a lookup or a decision costs must not grow with the directory: each statement goes by an index on the value, on both
 // stores, also as long as the planner knows nothing of the tables.
@@ -213,11 +221,18 @@ func TestLookups_GoByAnIndex(t *testing.T) {
 	t.Parallel()
 	storetest.EachKind(t, func(t *testing.T, kind storetest.Kind) {
 		db, _, _ := lookedUp(t, kind)
-		explain := map[storetest.Kind]string{storetest.SQLite: "explain query plan ", storetest.Postgres: "explain (verbose) "}[kind]
 		err := db.Read(t.Context(), "northwind", func(tx *store.Tx) error {
 			for text, args := range tx.IndexedTexts() {
 				var plan strings.Builder
-				rows, err := tx.Query(t.Context(), explain+text, args...)
+				explain := "explain query plan " + text
+				if kind == storetest.Postgres { // the plan that is kept is made without knowing the arguments
+					if _, err := tx.Exec(t.Context(), "prepare kept as "+text); err != nil {
+						return err
+					}
+					explain = "explain (verbose) execute kept(" + strings.TrimSuffix(strings.Repeat("null, ", len(args)), ", ") + ")"
+					args = nil
+				}
+				rows, err := tx.Query(t.Context(), explain, args...)
 				if err != nil {
 					return err
 				}
@@ -236,6 +251,11 @@ func TestLookups_GoByAnIndex(t *testing.T) {
 				rows.Close()
 				if err := rows.Err(); err != nil {
 					return err
+				}
+				if kind == storetest.Postgres {
+					if _, err := tx.Exec(t.Context(), "deallocate kept"); err != nil {
+						return err
+					}
 				}
 				if found := readsAll.FindString(plan.String()); found != "" {
 					t.Errorf("%s\nis planned with a %s:\n%s", text, found, plan.String())

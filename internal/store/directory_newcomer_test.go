@@ -22,6 +22,12 @@ import (
 func newcomers(t *testing.T, kind storetest.Kind) (*store.DB, store.Pusher) {
 	t.Helper()
 	db := storetest.Open(t, kind, storetest.WithClock(storetest.NewClock()))
+	return db, pusherTo(t, db)
+}
+
+// pusherTo gives a store two organizations that have the same directory, and who pushes as it.
+func pusherTo(t *testing.T, db *store.DB) store.Pusher {
+	t.Helper()
 	err := db.System().Write(t.Context(), func(tx *store.SystemTx) error {
 		for _, org := range []id.Organization{"northwind", "fieldserv"} {
 			tx.PutDeclaredOrganization(store.DeclaredOrganization{ID: org, Name: "Same"})
@@ -33,7 +39,7 @@ func newcomers(t *testing.T, kind storetest.Kind) (*store.DB, store.Pusher) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return db, store.Pusher{
+	return store.Pusher{
 		Directory: directory.Directory{ID: "entra", Name: "Entra", Key: directory.KeyExternalID}, Dialect: scim.RFC, Base: "https://id.example",
 		User: scim.UserType(scim.Extension{Schema: scim.EnterpriseUser()}), Group: scim.GroupType(),
 		Actor: audit.Actor{Kind: audit.ActorDirectory, ID: "entra", Name: "Entra", Door: audit.SCIM, IP: "192.0.2.1", Request: "r-1"},

@@ -122,7 +122,7 @@ func changes(before, after scim.Attributes) (was, is json.RawMessage) {
 		if name == "id" || name == "meta" || name == "schemas" {
 			continue
 		}
-		if had, ok := before[name]; !ok || encode(had) != encode(v) {
+		if had, ok := before[name]; !ok || !scim.Same(had, v) && encode(had) != encode(v) {
 			now[name] = v
 			if ok {
 				old[name] = had

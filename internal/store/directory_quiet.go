@@ -18,10 +18,11 @@ import (
 // the document alone holds: a title, a department, a phone number. ModifyUser locks the record and the user, since a change may
 // be of both; on PostgreSQL its transaction is two round trips with half a dozen statements. To find out by a plain read that
 // nothing changed takes a third of that. What changed in the document alone is then written by one statement, which is its own
-// transaction, finds the record only as it was read, and is shared by changes that arrive together, as newcomers share theirs.
+// transaction, finds the record only as it was when that was decided, and is shared by changes that arrive together, as newcomers share theirs.
 // SQLite has no round trips to save, so there ModifyUser writes.
 //
-// A read before each other change would be wasted, so it is only made for a directory whose last change was one of these.
+// On PostgreSQL it is decided over the record as this node saw it last, where it has (directory_recent.go), and read only where
+// that did not hold or nothing changes. A read before each other change would be wasted, so it is only made for a directory whose last change was one of these.
 
 // Quiet is whether the last change that a directory sent for a user was of nothing, or of its document alone. It is a guess
 // about the next one.
@@ -43,64 +44,132 @@ func (by *Pusher) documentOnly(before, after scim.Attributes) bool {
 	was, is := profileOf(before), profileOf(after)
 	return was.userName == is.userName && was.externalID == is.externalID && was.displayName == is.displayName && was.given == is.given &&
 		was.family == is.family && was.active == is.active && was.saysActive == is.saysActive && was.shown(before) == is.shown(after) &&
-		encode(was.emails) == encode(is.emails) && managerOf(before) == managerOf(after)
+		scim.Same(was.emails, is.emails) && managerOf(before) == managerOf(after)
 }
 
 // ChangeQuietly is ModifyUser for a change of nothing, or of the document alone. It gives no resource and no error where
 // ModifyUser has to decide; then nothing was written.
 func (db *DB) ChangeQuietly(ctx context.Context, org id.Organization, by Pusher, user string, check Check, change func(scim.Attributes) (scim.Result, error), want scim.Want) (*scim.Resource, []audit.Event, error) {
 	// The others who change something now are looking up what they change, or will in a moment: one statement can serve all.
-	who := pushingOf(org, &by)
-	var coming *coming[pushing, *rewrite]
+	c := quietChange{db: db, by: by, who: pushingOf(org, &by), in: by.looking(org), user: user, check: check, change: change, want: want}
 	if db.d == postgresDialect {
-		coming = db.rewrites.expect(who)
-		defer coming.Over()
-	}
-	found, err := db.lookUp(ctx, by.looking(org), lookupShape{by: byID, groups: want.Groups, change: true}, user)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read record %s: %w", user, err)
-	}
-	if len(found) == 0 {
-		return nil, nil, by.noResource(by.User, user)
-	}
-	r := found[0]
-	if check != nil {
-		if err := check(r.Version); err != nil {
-			return nil, nil, err
+		c.coming = db.rewrites.expect(c.who)
+		defer c.coming.Over()
+		if res, events, err := c.overRemembered(ctx); res != nil || err != nil {
+			return res, events, err
 		}
 	}
-	current, err := scim.DecodeStored(r.Document)
-	if err != nil {
-		return nil, nil, fmt.Errorf("record %s: %w", user, err)
-	}
-	current["id"] = user
-	decided, err := change(current)
-	res, a := &r.Resource, decided.Attributes
-	switch {
-	case err != nil || !r.undone.IsZero():
-		return nil, nil, err
-	case !decided.Changed:
-		return res, nil, nil
-	case !db.IsQuiet(&by, current, decided), !r.verified, r.unsaid.IsZero() && !profileOf(a).saysActive:
+	return c.overRead(ctx)
+}
+
+// quietChange is one change that may be made quietly.
+type quietChange struct {
+	db     *DB
+	by     Pusher
+	who    pushing
+	in     looking
+	user   string
+	check  Check
+	change func(scim.Attributes) (scim.Result, error)
+	want   scim.Want
+	coming *coming[pushing, *rewrite]
+
+	// What was decided, and over which version of the record.
+	version         int64
+	current, became scim.Attributes
+	changed         bool
+}
+
+// overRemembered makes the change where the record is as it is remembered. It gives no resource where it has to be read.
+func (c *quietChange) overRemembered(ctx context.Context) (*scim.Resource, []audit.Event, error) {
+	r := c.db.recent.of(c.in, c.user, c.db.now())
+	if r == nil || c.decide(r) != nil || !c.changed || !c.quiet(r) {
 		return nil, nil, nil
 	}
-	p := &Push{Pusher: by}
-	n := &rewrite{
-		ctx: ctx, user: user, version: res.Version, stored: by.User.StoredDocument(a), folded: p.folded(by.User, a), shown: profileOf(a).shown(a),
-		event: id.New[id.Event](), actor: by.Actor, turn: make(chan bool, 1),
+	res, events, err := c.write(ctx, r, c.want.Groups)
+	if res == nil {
+		c.db.recent.forget(c.in, c.user)
 	}
-	n.before, n.after = changes(current, a)
-	if coming.enter(&db.rewrites, who, n) || <-n.turn {
-		db.rewrites.lead(who, n, func(all []*rewrite) { db.writeDocuments(ctx, who, all) })
+	return res, events, err
+}
+
+// overRead makes the change over the record as it is read for it.
+func (c *quietChange) overRead(ctx context.Context) (*scim.Resource, []audit.Event, error) {
+	found, err := c.db.lookUp(ctx, c.in, lookupShape{by: byID, groups: c.want.Groups}, c.user)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read record %s: %w", c.user, err)
+	}
+	if len(found) == 0 {
+		return nil, nil, c.by.noResource(c.by.User, c.user)
+	}
+	r := found[0]
+	err = c.decide(r)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !r.undone.IsZero():
+		return nil, nil, nil
+	case !c.changed:
+		return &r.Resource, nil, nil
+	case c.db.d == postgresDialect && c.quiet(r):
+		return c.write(ctx, r, false)
+	}
+	c.db.recent.forget(c.in, c.user)
+	return nil, nil, nil
+}
+
+// decide works out what the change makes of the record, unless that is known already.
+func (c *quietChange) decide(r *lookedUp) (err error) {
+	if c.check != nil {
+		if err := c.check(r.Version); err != nil {
+			return err
+		}
+	}
+	if r.Version == c.version {
+		return nil
+	}
+	c.version = 0
+	if c.current, err = scim.DecodeStored(r.Document); err != nil {
+		return fmt.Errorf("record %s: %w", c.user, err)
+	}
+	c.current["id"] = c.user
+	decided, err := c.change(c.current)
+	if err != nil {
+		return err
+	}
+	c.version, c.became, c.changed = r.Version, decided.Attributes, decided.Changed
+	return nil
+}
+
+// quiet reports whether what was decided can be written quietly.
+func (c *quietChange) quiet(r *lookedUp) bool {
+	return r.undone.IsZero() && r.settled && (!r.unsaid.IsZero() || profileOf(c.became).saysActive) && c.by.documentOnly(c.current, c.became)
+}
+
+// write writes what was decided, where the record is still as it was decided over.
+func (c *quietChange) write(ctx context.Context, r *lookedUp, groups bool) (*scim.Resource, []audit.Event, error) {
+	p := &Push{Pusher: c.by}
+	n := &rewrite{
+		ctx: ctx, user: c.user, version: r.Version, groups: groups,
+		stored: c.by.User.StoredDocument(c.became), folded: p.folded(c.by.User, c.became), shown: profileOf(c.became).shown(c.became),
+		event: id.New[id.Event](), actor: c.by.Actor, turn: make(chan bool, 1),
+	}
+	n.before, n.after = changes(c.current, c.became)
+	if c.coming.enter(&c.db.rewrites, c.who, n) || <-n.turn {
+		c.db.rewrites.lead(c.who, n, func(all []*rewrite) { c.db.writeDocuments(ctx, c.who, all) })
 	}
 	if n.err != nil || n.written.IsZero() {
 		return nil, nil, n.err
 	}
-	res.Version++
-	res.Modified, res.Document = n.written, n.stored
-	return res, []audit.Event{{
-		ID: n.event, At: micros(n.written), Actor: n.actor, Action: "user.changed", TargetKind: "user", TargetID: user, TargetName: n.shown,
-		User: id.User(user), Outcome: audit.Done, Before: n.before, After: n.after,
+	now := *r
+	now.Version, now.Modified, now.Document = r.Version+1, n.written, n.stored
+	if groups {
+		now.Groups = n.inGroups
+	}
+	c.db.recent.note(c.in, &now, c.db.now())
+	return &now.Resource, []audit.Event{{
+		ID: n.event, At: micros(n.written), Actor: n.actor, Action: "user.changed", TargetKind: "user", TargetID: c.user, TargetName: n.shown,
+		User: id.User(c.user), Outcome: audit.Done, Before: n.before, After: n.after,
 	}}, nil
 }
 
@@ -114,10 +183,12 @@ type rewrite struct {
 	before, after json.RawMessage
 	event         id.Event
 	actor         audit.Actor
+	groups        bool // whether the groups are to be read
 
-	turn    chan bool
-	written time.Time // zero where the record is no longer as it was
-	err     error
+	turn     chan bool
+	written  time.Time // zero where the record is no longer as it was
+	inGroups []scim.Reference
+	err      error
 }
 
 func (n *rewrite) waits() chan bool { return n.turn }
@@ -147,44 +218,49 @@ func (db *DB) writeDocuments(ctx context.Context, who pushing, all []*rewrite) {
 	}
 }
 
-// documentStatement writes documents with their events, each where its record is as it was read.
-const documentStatement = `
+// documentStatement writes documents with their events, each where its record is as it was when the change was decided, and where
+// nothing has come about that ModifyUser would have to see to. Whatever the planner believes of the tables, each record is found by
+// its key: of a limit that it cannot see it expects a single row, and nothing else that an index begins with is known before.
+var documentStatement = `
 	with s as (
 		select
+			cast($1 as text) as organization, cast($2 as text) as directory,
 			unnest(cast($8 as text[])) as user_id, unnest(cast($9 as text[])) as document,
 			unnest(cast($10 as text[])) as folded, unnest(cast($11 as text[])) as event, unnest(cast($12 as text[])) as shown,
 			unnest(cast($13 as text[])) as before, unnest(cast($14 as text[])) as after, unnest(cast($15 as text[])) as ip,
-			unnest(cast($16 as text[])) as request, unnest(cast($17 as bigint[])) as version
+			unnest(cast($16 as text[])) as request, unnest(cast($17 as bigint[])) as version,
+			unnest(cast($18 as boolean[])) as groups
+		limit $19
 	), r as (
 		update directory_records r
 		set document = cast(s.document as json), folded = cast(s.folded as json), version = r.version + 1, modified = $3
 		from s
-		where r.organization = $1
-			and r.directory = $2
+		where r.organization = s.organization
+			and r.directory = s.directory
 			and r.user_id = s.user_id
 			and r.version = s.version
 			and r.undone is null
-		returning r.user_id
+			and ` + lookupSettled + `
+		returning r.user_id, s.event, s.shown, s.before, s.after, s.ip, s.request, s.groups
 	), a as (
 		insert into audit (organization, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, target_name, user_id,
 			outcome, before, after, ip, door, request)
-		select $1, s.event, $3, $4, $5, $6, 'user.changed', 'user', s.user_id, s.shown, s.user_id, 'done', cast(nullif(s.before, '') as json),
-			cast(nullif(s.after, '') as json), s.ip, $7, s.request
-		from s
-		where s.user_id in (select user_id from r)
+		select $1, event, $3, $4, $5, $6, 'user.changed', 'user', user_id, shown, user_id, 'done', cast(nullif(before, '') as json),
+			cast(nullif(after, '') as json), ip, $7, request
+		from r
 	)
-	select user_id
+	select r.user_id, case when r.groups then ` + postgresDialect.groupsOf("r.user_id", "$2") + ` end
 	from r`
 
 // writeDocuments runs the statement and notes what was written. All nodes lock the records in the order of their ids.
 func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*rewrite) error {
 	const columns = 9
 	var text [columns][]string
-	versions := make([]int64, 0, len(of))
+	versions, groups := make([]int64, 0, len(of)), make([]bool, 0, len(of))
 	for _, user := range slices.Sorted(maps.Keys(of)) {
 		n := of[user]
 		n.written = time.Time{}
-		versions = append(versions, n.version)
+		versions, groups = append(versions, n.version), append(groups, n.groups)
 		for c, s := range [columns]string{
 			user, string(n.stored), n.folded, string(n.event), n.shown, string(n.before), string(n.after), n.actor.IP, n.actor.Request,
 		} {
@@ -192,12 +268,23 @@ func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*re
 		}
 	}
 	args := appendTexts([]any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door}, text[:])
-	written, err := column[string](tx.onlyQuery(ctx, documentStatement, append(args, versions)...))
+	args = append(args, versions, groups, len(of))
+	rows, err := tx.onlyQuery(ctx, documentStatement, args...)
 	if err != nil {
 		return err
 	}
-	for _, user := range written {
-		of[user].written = tx.now.UTC()
+	defer rows.Close()
+	for rows.Next() {
+		var user string
+		var in json.RawMessage
+		if err := rows.Scan(&user, rawJSON(&in)); err != nil {
+			return err
+		}
+		n := of[user]
+		n.written = tx.now.UTC()
+		if n.inGroups, err = readReferences(in); err != nil {
+			return err
+		}
 	}
-	return nil
+	return rows.Err()
 }
