@@ -382,9 +382,12 @@ func clip(s string) string {
 // EncodeJSON writes a resource in one canonical form: schemas, id, externalId, the attributes in
 // schema order, extensions in theirs, meta last; nothing that is null or empty, nothing that the
 // resource type lacks.
-func (rt *ResourceType) EncodeJSON(a Attributes) []byte {
+func (rt *ResourceType) EncodeJSON(a Attributes) []byte { return rt.encode(a, usualSize) }
+
+// encode is EncodeJSON for a resource of about so many bytes.
+func (rt *ResourceType) encode(a Attributes, size int) []byte {
 	e := encoder{}
-	e.b.Grow(usualSize)
+	e.b.Grow(size)
 	e.b.WriteByte('{')
 	e.attributes(firstAttributes, a)
 	e.attributes(rt.Schema.Attributes, a)

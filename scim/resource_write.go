@@ -87,7 +87,8 @@ func (rt *ResourceType) differ(a, b Attributes) bool {
 	if len(was)+len(is) == 0 {
 		return false
 	}
-	return !bytes.Equal(rt.EncodeJSON(rt.withSchemas(was)), rt.EncodeJSON(rt.withSchemas(is)))
+	const few = 256
+	return !bytes.Equal(rt.encode(rt.withSchemas(was), few), rt.encode(rt.withSchemas(is), few))
 }
 
 // unlike gives the attributes of a that b has otherwise, or not at all.
@@ -127,12 +128,10 @@ func Same(a, b any) bool {
 			}
 		}
 		return true
+	case nil, string, bool, int64, float64:
+		return a == b // what b holds of another type is not equal, comparable or not
 	}
-	switch b.(type) {
-	case []any, map[string]any:
-		return false
-	}
-	return a == b
+	return false
 }
 
 // withSchemas returns the resource with the schemas that it has data of, whatever the client listed:
