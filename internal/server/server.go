@@ -209,7 +209,13 @@ func caller(r *http.Request) (request, ip string) {
 }
 
 // ServeHTTP serves one request, as a node behind a listener of somebody else's would.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		// Who is told leaves in good order; a connection that is merely closed may be carrying a request already.
+		w.Header().Set("Connection", "close")
+	}
+	s.handler.ServeHTTP(w, r)
+}
 
 // Run serves on the listener until ctx ends, then drains: readyz answers 503, requests under way are finished, and what
 // runs beside them is through. The store stays open; it is closed by whoever opened it.
@@ -234,7 +240,6 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	h.SetKeepAlivesEnabled(false)
 	notice := time.NewTimer(drainNotice)
 	defer notice.Stop()
 	<-notice.C

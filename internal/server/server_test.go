@@ -47,11 +47,16 @@ func TestServer_HealthOnBothStores(t *testing.T) {
 		for _, target := range []string{"/healthz", "/readyz", "/metrics", "/.well-known/openid-configuration", "/jwks"} {
 			if rec := ask(s, http.MethodGet, target); rec.Code != http.StatusOK {
 				t.Errorf("%s: got %d: %s", target, rec.Code, rec.Body)
+			} else if got := rec.Header().Get("Connection"); got != "" {
+				t.Errorf("%s: the connection is to %s", target, got)
 			}
 		}
 		s.draining.Store(true)
 		if rec := ask(s, http.MethodGet, "/readyz"); rec.Code != http.StatusServiceUnavailable {
 			t.Errorf("readyz of a node that stops: got %d", rec.Code)
+		}
+		if rec := ask(s, http.MethodGet, "/jwks"); rec.Code != http.StatusOK || rec.Header().Get("Connection") != "close" {
+			t.Errorf("a request to a node that stops: got %d, and its connection is to %q", rec.Code, rec.Header().Get("Connection"))
 		}
 	})
 }
