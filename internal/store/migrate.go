@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -43,11 +44,18 @@ func (s schema) check() error {
 	return nil
 }
 
+// tell notes an upgrade of a store that held something.
+func (s schema) tell(log *slog.Logger, before int64) {
+	if before > 0 && s.version > before {
+		log.Info("the schema was brought up", "from", before, "to", s.version)
+	}
+}
+
 func (s schema) behind() bool { return s.version < migrations.Latest() }
 
 // migrateSQLite asks the schema with one query and calls goose only where there is something to do: a start on a store
 // that is up to date costs no more than that.
-func migrateSQLite(ctx context.Context, pool *sql.DB, c *sqliteConn, path string) error {
+func migrateSQLite(ctx context.Context, pool *sql.DB, c *sqliteConn, path string, log *slog.Logger) error {
 	read := func() (s schema, err error) {
 		err = c.conn.QueryRowContext(ctx, schemaQuery).Scan(&s.version, &s.oldest)
 		if err != nil && missingTable(ctx, c.conn) {
@@ -68,9 +76,11 @@ func migrateSQLite(ctx context.Context, pool *sql.DB, c *sqliteConn, path string
 		if _, err := p.Up(ctx); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
+		before := s.version
 		if s, err = read(); err != nil {
 			return err
 		}
+		s.tell(log, before)
 	}
 	return s.check()
 }
@@ -129,9 +139,11 @@ func migratePostgres(ctx context.Context, e *postgresEngine, direct string, migr
 		if err := gooseUp(ctx, direct); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
+		before := s.version
 		if s, err = read(); err != nil {
 			return err
 		}
+		s.tell(e.log, before)
 	}
 	return s.check()
 }

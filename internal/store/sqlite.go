@@ -88,7 +88,7 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if e.writer, err = e.connect(ctx, "pragma journal_mode = wal"); err == nil {
-		err = migrateSQLite(ctx, pool, e.writer, path)
+		err = migrateSQLite(ctx, pool, e.writer, path, log)
 	}
 	if err != nil {
 		_ = pool.Close()
