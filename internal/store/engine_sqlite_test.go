@@ -164,3 +164,33 @@ func TestSQLite_ReadsArgumentsByTheirNumber(t *testing.T) {
 		t.Error("the transaction was kept")
 	}
 }
+
+// A full disk is the store's trouble and not the caller's: whoever pushes is asked to come again, and is served once there is room.
+func TestSQLite_AFullDiskAsksToComeAgain(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, storetest.SQLite)
+	organization(t, db, "northwind")
+	pages := func(limit string) {
+		err := db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+			var n int
+			return tx.Row(t.Context(), "pragma max_page_count = "+limit).Scan(&n)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	grow := func() error {
+		return db.Write(t.Context(), "northwind", func(tx *store.Tx) error {
+			tx.Queue(insertResource, tx.Organization, strings.Repeat("x", 1<<20))
+			return nil
+		})
+	}
+	pages("1") // SQLite takes it as: no page more than there are
+	if err := grow(); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("got %v, want that the store is unavailable", err)
+	}
+	pages("1000000")
+	if err := grow(); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+}

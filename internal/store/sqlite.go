@@ -639,6 +639,15 @@ func sqliteCode(err error) int {
 	return 0
 }
 
+// sqliteStuck reports whether the disk, and not the statement, is what failed: it is full, broken, or may not be written.
+func sqliteStuck(err error) bool {
+	switch sqliteCode(err) & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+		return true
+	}
+	return false
+}
+
 func sqliteBusy(err error) bool {
 	code := sqliteCode(err) & 0xff
 	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED

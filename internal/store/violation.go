@@ -112,5 +112,5 @@ func unreachable(err error) bool {
 		return pg.Code == "25006"
 	}
 	var connect *pgconn.ConnectError
-	return errors.As(err, &connect) || disconnected(err) || errors.Is(err, errClosed) || sqliteBusy(err)
+	return errors.As(err, &connect) || disconnected(err) || errors.Is(err, errClosed) || sqliteBusy(err) || sqliteStuck(err)
 }
