@@ -111,7 +111,7 @@ func (s *postgresServer) exclusive(fn func(ctx context.Context, conn *pgxpool.Co
 	return fn(ctx, conn)
 }
 
-// prepare makes the role, and drops what tests of other schemas left an hour ago.
+// prepare makes the role, and drops what was left behind: by killed tests, and by tests of other schemas an hour ago.
 func (s *postgresServer) prepare() error {
 	return s.exclusive(func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n int
@@ -134,7 +134,7 @@ func (s *postgresServer) prepare() error {
 		for _, name := range old {
 			parts := strings.Split(name, "_") // see databaseName
 			made, err := strconv.ParseInt(parts[1], 36, 64)
-			if err != nil || len(parts) != 4 || parts[2] == fingerprint() || time.Since(time.Unix(made, 0)) < time.Hour {
+			if err != nil || len(parts) != 4 || !leftover(parts[2], parts[3], time.Since(time.Unix(made, 0))) {
 				continue
 			}
 			var unused bool
@@ -148,6 +148,18 @@ func (s *postgresServer) prepare() error {
 		}
 		return nil
 	})
+}
+
+// leftover says whether a database that nobody holds the lock of may go.
+func leftover(schema, what string, age time.Duration) bool {
+	switch {
+	case what == unfinished:
+		return true // whoever makes a template is alone, as we are now: its maker is gone
+	case schema == noSchema:
+		return age > 10*time.Minute // a test drops its own, and one that is being created is not locked yet
+	}
+	// Another branch's databases are its own to use again.
+	return schema != fingerprint() && age > time.Hour
 }
 
 // makeTemplate gives a database with the schema, made once for each schema and server. Its comment keeps the script.
@@ -164,7 +176,7 @@ func (s *postgresServer) makeTemplate() (*template, error) {
 		}
 		// Only when it is complete does it get the name it is looked for by.
 		t.name = databaseName(fingerprint(), "template")
-		work := t.name + "0"
+		work := databaseName(fingerprint(), unfinished)
 		if _, err := conn.Exec(ctx, "create database "+work+" owner "+role); err != nil {
 			return err
 		}
@@ -251,6 +263,12 @@ func (s *postgresServer) clone(t testing.TB) string {
 	return s.url(name)
 }
 
+// What stands in a name for a template that is being made, and for a database without tables.
+const (
+	unfinished = "template0"
+	noSchema   = "empty"
+)
+
 const lockByName = "hashtextextended($1, 7361621)"
 
 // claim takes a database that nobody uses, or the name of a fresh one.
@@ -259,10 +277,8 @@ func (s *postgresServer) claim(template *template) (name string, fresh bool, err
 	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.locks == nil {
-		if s.locks, err = pgx.Connect(ctx, s.address.String()); err != nil {
-			return "", false, err
-		}
+	if err := s.connectLocks(ctx); err != nil {
+		return "", false, err
 	}
 	rows, err := s.locks.Query(ctx, "select datname from pg_database where datname ~ '^vt_[0-9a-z]+_"+fingerprint()+"_[0-9a-f]{12}$'")
 	if err != nil {
@@ -278,16 +294,30 @@ func (s *postgresServer) claim(template *template) (name string, fresh bool, err
 		if s.using[name] {
 			continue
 		}
-		var free bool
-		if err := s.locks.QueryRow(ctx, "select pg_try_advisory_lock("+lockByName+")", name).Scan(&free); err != nil {
-			return "", false, err
-		}
-		if free {
-			s.using[name] = true
-			return name, i == len(names)-1, nil
+		if free, err := s.hold(ctx, name); err != nil || free {
+			return name, i == len(names)-1, err
 		}
 	}
 	return "", false, errors.New("even a fresh name is taken")
+}
+
+// connectLocks opens the session that holds the locks; the caller holds mu.
+func (s *postgresServer) connectLocks(ctx context.Context) (err error) {
+	if s.locks == nil {
+		s.locks, err = pgx.Connect(ctx, s.address.String())
+	}
+	return err
+}
+
+// hold takes a database for a test of this process, unless another process has it; the caller holds mu.
+func (s *postgresServer) hold(ctx context.Context, name string) (free bool, err error) {
+	if err := s.locks.QueryRow(ctx, "select pg_try_advisory_lock("+lockByName+")", name).Scan(&free); err != nil {
+		return false, err
+	}
+	if free {
+		s.using[name] = true
+	}
+	return free, nil
 }
 
 func (s *postgresServer) release(t testing.TB, name string) {
@@ -334,11 +364,21 @@ func random() string { return hex.EncodeToString(seal.Random(6)) }
 // empty gives the address of a database without tables, dropped with the test.
 func (s *postgresServer) empty(t testing.TB) string {
 	t.Helper()
-	name := databaseName("empty", random())
+	name := databaseName(noSchema, random())
+	s.mu.Lock()
+	err := s.connectLocks(context.Background())
+	if err == nil {
+		_, err = s.hold(context.Background(), name)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatalf("lock a database: %v", err)
+	}
 	if _, err := s.admin.Exec(context.Background(), "create database "+name+" owner "+role); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
+		defer s.release(t, name)
 		if _, err := s.admin.Exec(context.Background(), "drop database if exists "+name+" with (force)"); err != nil {
 			t.Errorf("drop the database: %v", err)
 		}
@@ -407,6 +447,7 @@ func initialize(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	removeDead(dir)
 	data := filepath.Join(dir, "postgres-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return "", err
@@ -446,6 +487,25 @@ func initialize(dir string) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), nil
+}
+
+// removeDead removes the folders of clusters that no longer run; the caller holds the lock under which one is started.
+func removeDead(dir string) {
+	clusters, _ := filepath.Glob(filepath.Join(dir, "postgres-*"))
+	for _, cluster := range clusters {
+		// The first line of this file is the server's process, which removes it when it ends in good order.
+		text, err := os.ReadFile(filepath.Join(cluster, "data", "postmaster.pid"))
+		if err == nil {
+			first, _, _ := strings.Cut(string(text), "\n")
+			pid, err := strconv.Atoi(first)
+			if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+				continue
+			}
+		} else if !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		_ = os.RemoveAll(cluster)
+	}
 }
 
 // binaries finds the folder with initdb and pg_ctl; Debian keeps them out of PATH, the newest version last.
