@@ -17,13 +17,14 @@ for (const setting of [
   { kind: "postgres", nodes: 2 },
 ]) {
   describe(`SAML applications on ${setting.kind}`, { timeout: 240_000 }, () => {
-    let here, browser, ann, reports, archive;
+    let here, browser, ann, reports, archive, minutes, wiki;
     const made = {};
 
     before(async () => {
       browser = await startBrowser();
       here = await startNorthwind(setting);
       const key = certificate("archive");
+      const keys = { minutes: certificate("minutes"), wiki: certificate("wiki") };
       const applied = here.command(
         "apply",
         here.file(
@@ -46,6 +47,24 @@ applications:
     name_id: email
     certificates: [${here.file("archive.pem", key.cert)}]
     encryption_certificate: ${path.join(here.dir, "archive.pem")}
+  - id: minutes
+    name: Minutes
+    protocol: saml
+    entity_id: http://127.0.0.1:9405/metadata
+    acs_url: http://127.0.0.1:9405/acs
+    organizations: [northwind]
+    certificates: [${here.file("minutes.pem", keys.minutes.cert)}]
+    slo_url: http://127.0.0.1:9405/slo
+  - id: wiki
+    name: Wiki of the Facilities Team
+    protocol: saml
+    entity_id: http://localhost:9406/metadata
+    acs_url: http://localhost:9406/acs
+    organizations: [northwind]
+    name_id: email
+    certificates: [${here.file("wiki.pem", keys.wiki.cert)}]
+    slo_url: http://localhost:9406/slo
+    slo_binding: post
 `,
         ),
       );
@@ -54,12 +73,17 @@ applications:
       reports = await startServiceProvider("http://127.0.0.1:9402", here.url);
       // By form, and from another site than ours: its post brings none of our cookies.
       archive = await startServiceProvider("http://localhost:9403", here.url, { key: { key: key.key, certificate: key.cert }, post: true, options: { skipRequestCompression: true } });
+      const signing = (k) => ({ key: { key: k.key, certificate: k.cert } });
+      minutes = await startServiceProvider("http://127.0.0.1:9405", here.url, signing(keys.minutes));
+      wiki = await startServiceProvider("http://localhost:9406", here.url, signing(keys.wiki));
       ann = await person(browser);
     });
     after(async () => {
       await browser?.close();
       await reports?.stop();
       await archive?.stop();
+      await minutes?.stop();
+      await wiki?.stop();
       await here?.remove();
     });
 
@@ -198,7 +222,120 @@ applications:
       await operator.close();
     });
 
+    const idle = async () => (await ann.page.context().cookies()).every((c) => !/vestibule_s_/.test(c.name));
+    const looks = async (page, name) => {
+      mkdirSync(out, { recursive: true });
+      for (const [view, size, colorScheme] of [
+        ["light", { width: 1280, height: 900 }, "light"],
+        ["dark", { width: 1280, height: 900 }, "dark"],
+        ["390", { width: 390, height: 844 }, "light"],
+        ["320", { width: 320, height: 700 }, "dark"],
+      ]) {
+        await page.setViewportSize(size);
+        await page.emulateMedia({ colorScheme });
+        assert.deepEqual(await axe(page), [], `${name} ${view}`);
+        assert.equal(await fits(page), true, `${name} ${view}`);
+        await page.screenshot({ path: path.join(out, `saml-logout-${name}-${view}.png`), fullPage: true });
+      }
+      await page.setViewportSize({ width: 1280, height: 900 });
+    };
+
+    test("signing out at one application signs out everywhere", async () => {
+      await open(ann.page, minutes, "ann", { login_hint: "ann@northwind.example" });
+      await arrives(ann.page, minutes);
+      await open(ann.page, wiki, "ann");
+      const inWiki = await arrives(ann.page, wiki);
+      await ann.page.goto("http://127.0.0.1:9401/login?login_hint=ann@northwind.example", { waitUntil: "load" });
+      await ann.page.getByRole("heading", { name: "Welcome" }).waitFor();
+      const { tokens } = here.application.last;
+      const told = here.application.logouts.length;
+      await ann.page.goto(`${minutes.origin}/logout`).catch(() => {});
+      await ann.page.getByRole("heading", { name: "Goodbye" }).waitFor({ timeout: 20_000 }).catch(async () => assert.fail(`${ann.page.url()}: ${await text(ann.page)}`));
+      // Partial: the archive and the reports, opened before, registered no address.
+      assert.deepEqual(minutes.loggedOut, { by: "answer", status: "Success PartialLogout", relayState: '/goodbye?of="<b>', signed: true });
+      assert.equal(wiki.loggedOut.by, "request");
+      assert.equal(wiki.loggedOut.profile.nameID, inWiki.nameID);
+      assert.equal(wiki.loggedOut.profile.sessionIndex, inWiki.sessionIndex);
+      assert.equal(wiki.last, undefined);
+      assert.ok(await idle(), "no session of ours is left");
+      await until("the OpenID application to be told", () => here.application.logouts.length > told);
+      assert.equal((await here.application.introspect(tokens.access_token)).active, false);
+      assert.deepEqual(ann.violations, []);
+    });
+
+    test("signing out here tells each application that was opened", async () => {
+      await open(ann.page, minutes, "ann", { login_hint: "ann@northwind.example" });
+      const inMinutes = await arrives(ann.page, minutes);
+      await open(ann.page, wiki, "ann");
+      await arrives(ann.page, wiki);
+      await ann.page.goto(`${here.url}/o/northwind/me`);
+      await ann.page.getByRole("button", { name: "Sign out" }).first().click();
+      await ann.page.getByRole("heading", { name: "You are signed out" }).waitFor({ timeout: 20_000 }).catch(async () => assert.fail(`${ann.page.url()}: ${await text(ann.page)}`));
+      await ann.page.getByText("Sign in again").waitFor();
+      assert.match(await text(ann.page), /Minutes signed out\s+Wiki of the Facilities Team signed out/);
+      assert.equal(minutes.loggedOut.profile.nameID, inMinutes.nameID);
+      assert.equal(minutes.loggedOut.cookie, true, "by redirect its own cookie comes along");
+      assert.equal(minutes.last ?? wiki.last, undefined);
+      await looks(ann.page, "done");
+      assert.deepEqual(ann.violations, []);
+    });
+
+    test("an application that does not answer holds nobody", async () => {
+      for (const ends of ["hangs", "fails", "refuses"]) {
+        await open(ann.page, minutes, "ann", { login_hint: "ann@northwind.example" });
+        await arrives(ann.page, minutes);
+        await open(ann.page, wiki, "ann");
+        await arrives(ann.page, wiki);
+        wiki.ends = ends;
+        wiki.loggedOut = undefined;
+        await ann.page.goto(`${minutes.origin}/logout`, { waitUntil: "commit" });
+        await until("the wiki to be asked", () => wiki.loggedOut);
+        assert.ok(await idle(), "the session here has ended before anybody is asked");
+        if (ends === "hangs") {
+          // Its page never comes, so ours stays, and its link leads past. (The debugging protocol waits with the page: nothing on it can
+          // be clicked by it.)
+          assert.match(ann.page.url(), /\/saml\/idp\/leave\?attempt=/);
+          await ann.page.goto(ann.page.url());
+        }
+        if (ends === "fails") {
+          await ann.page.getByRole("heading", { name: "Something went wrong" }).waitFor();
+          // Back leads to before what led on by itself: the application, whose sign-out goes on where it was left.
+          await ann.page.goto(`${minutes.origin}/logout`);
+        }
+        {
+          await ann.page.getByText("Wiki of the Facilities Team did not confirm").waitFor({ timeout: 20_000 }).catch(async () => assert.fail(`${ends} ${ann.page.url()}: ${await text(ann.page)}`));
+          if (ends === "hangs") await looks(ann.page, "missed");
+          await ann.page.getByRole("link", { name: "Continue" }).click();
+          await ann.page.getByRole("heading", { name: "Goodbye" }).waitFor({ timeout: 20_000 });
+          assert.equal(minutes.loggedOut.status, "Success PartialLogout");
+        }
+        wiki.held.splice(0).forEach((r) => r.destroy());
+        wiki.ends = "answers";
+      }
+    });
+
+    test("without script there is a button for each application, and a way past it", async () => {
+      const plain = await person(browser);
+      const { page } = plain;
+      await page.route("**/submit.js*", (route) => route.abort());
+      for (const app of [minutes, wiki]) {
+        await page.goto(`${app.origin}/login?login_hint=ann@northwind.example`, { waitUntil: "load" });
+        if (app === minutes) await page.getByRole("link", { name: "ann", exact: true }).click();
+        await page.getByRole("button", { name: "Continue to " }).click();
+        await page.waitForURL(`${app.origin}/in`);
+      }
+      await page.goto(`${minutes.origin}/logout`);
+      await page.getByRole("heading", { name: "Signing you out" }).waitFor();
+      await looks(page, "waiting");
+      await page.getByRole("button", { name: "Sign out of Wiki" }).click();
+      await page.getByRole("heading", { name: "Goodbye" }).waitFor();
+      assert.equal(minutes.loggedOut.status, "Success");
+      await plain.close();
+    });
+
     test("a key rollover locks nobody out", async () => {
+      await open(ann.page, reports, "ann", { login_hint: "ann@northwind.example" });
+      await arrives(ann.page, reports);
       // Years pass: the node looks at its keys when it starts.
       const pass = async (days) => {
         await here.stop();

@@ -68,7 +68,21 @@ type Application struct {
 	// Both as PEM or as base64.
 	Certificates          []string `json:"certificates,omitempty"`
 	EncryptionCertificate string   `json:"encryption_certificate,omitempty"`
+	// SLOURL is where the application is told that a session has ended; empty: it is not told. Messages go there by SLOBinding, answers
+	// to SLOResponseURL where that is another address.
+	SLOURL         string  `json:"slo_url,omitempty"`
+	SLOResponseURL string  `json:"slo_response_url,omitempty"`
+	SLOBinding     Binding `json:"slo_binding,omitempty"`
 }
+
+// Binding is how a logout message travels to an application; empty means Redirect.
+type Binding string
+
+// The bindings.
+const (
+	Redirect Binding = "redirect"
+	Post     Binding = "post"
+)
 
 // NameID is what a SAML application knows a person by.
 type NameID string
@@ -170,6 +184,7 @@ func (a *Application) checkSAML(f *fault.Fault) {
 			f.WithField("certificates", "%s", fault.As(err).Message)
 		}
 	}
+	a.checkSLO(f)
 	if a.EncryptionCertificate == "" {
 		return
 	}
@@ -178,6 +193,25 @@ func (a *Application) checkSAML(f *fault.Fault) {
 		f.WithField("encryption_certificate", "%s", fault.As(err).Message)
 	} else if _, is := cert.PublicKey.(*rsa.PublicKey); !is {
 		f.WithField("encryption_certificate", "Assertions are encrypted to RSA keys.")
+	}
+}
+
+func (a *Application) checkSLO(f *fault.Fault) {
+	// As with the address of assertions, javascript: would run in a page of ours.
+	for field, address := range map[string]string{"slo_url": a.SLOURL, "slo_response_url": a.SLOResponseURL} {
+		if address != "" && !netguard.WebAddress(address) {
+			f.WithField(field, "It must be an absolute https address without fragment; http only for this machine.")
+		}
+	}
+	switch {
+	case a.SLOURL == "" && (a.SLOResponseURL != "" || a.SLOBinding != ""):
+		f.WithField("slo_url", "Without the address of its single logout service, the rest says nothing.")
+	case a.SLOURL != "" && len(a.Certificates) == 0:
+		// Anyone could end anyone's session, or say that it has ended.
+		f.WithField("certificates", "Single logout needs the certificate that the application signs its logout messages by.")
+	}
+	if !slices.Contains([]Binding{"", Redirect, Post}, a.SLOBinding) {
+		f.WithField("slo_binding", "It is redirect or post.")
 	}
 }
 

@@ -442,6 +442,7 @@ func (d *Declaration) application(a fileApplication) {
 		PostLogoutRedirectURIs: a.PostLogoutRedirectURIs, BackchannelLogoutURI: a.BackchannelLogoutURI, GrantTypes: a.GrantTypes,
 		Claims: a.Claims, Organizations: a.Organizations, IDTokenAlgorithm: a.IDTokenAlgorithm, EntityID: a.EntityID, ACSURL: a.ACSURL,
 		NameID: application.NameID(a.NameID), EncryptionCertificate: a.EncryptionCertificate.line(),
+		SLOURL: a.SLOURL, SLOResponseURL: a.SLOResponseURL, SLOBinding: application.Binding(a.SLOBinding),
 	}
 	for _, c := range a.Certificates {
 		app.Certificates = append(app.Certificates, c.line())

@@ -237,4 +237,7 @@ type fileApplication struct {
 	NameID                 string            `yaml:"name_id"`
 	Certificates           []certificate     `yaml:"certificates"`
 	EncryptionCertificate  certificate       `yaml:"encryption_certificate"`
+	SLOURL                 string            `yaml:"slo_url"`
+	SLOResponseURL         string            `yaml:"slo_response_url"`
+	SLOBinding             string            `yaml:"slo_binding"`
 }

@@ -90,12 +90,17 @@ func TestRun_RefusesSAMLApplicationsThatCannotBeServed(t *testing.T) {
 	db := storetest.Open(t, storetest.SQLite)
 	const address = "acs_url: http://127.0.0.1:9402/acs"
 	for given, want := range map[string]string{
-		"acs_url: http://reports.example/acs":               "applications[1].acs_url: A SAML application needs the https address",
-		"acs_url: javascript:alert(1)":                      "applications[1].acs_url: A SAML application needs the https address",
-		address + "\n    name_id: transient":                "applications[1].name_id: It is persistent, email, user_name or external_id.",
-		address + "\n    certificates: [nowhere.pem]":       "applications[1].certificates[0]",
-		address + "\n    certificates: [\"-----BEGIN\"]":    "applications[1].certificates: This is not PEM.",
-		address + "\n    encryption_certificate: \"-----\"": "applications[1].encryption_certificate: This is not PEM.",
+		"acs_url: http://reports.example/acs":                               "applications[1].acs_url: A SAML application needs the https address",
+		"acs_url: javascript:alert(1)":                                      "applications[1].acs_url: A SAML application needs the https address",
+		address + "\n    name_id: transient":                                "applications[1].name_id: It is persistent, email, user_name or external_id.",
+		address + "\n    certificates: [nowhere.pem]":                       "applications[1].certificates[0]",
+		address + "\n    certificates: [\"-----BEGIN\"]":                    "applications[1].certificates: This is not PEM.",
+		address + "\n    encryption_certificate: \"-----\"":                 "applications[1].encryption_certificate: This is not PEM.",
+		address + "\n    slo_url: https://reports.example/slo":              "applications[1].certificates: Single logout needs the certificate",
+		address + "\n    slo_url: \"javascript:alert(1)\"":                  "applications[1].slo_url: It must be an absolute https address",
+		address + "\n    slo_response_url: http://reports.example/slo/done": "applications[1].slo_response_url: It must be an absolute https address",
+		address + "\n    slo_binding: post":                                 "applications[1].slo_url: Without the address of its single logout service",
+		address + "\n    slo_binding: soap":                                 "applications[1].slo_binding: It is redirect or post.",
 		address + "\n  - {id: twin, protocol: saml, entity_id: \"http://127.0.0.1:9402/metadata\", acs_url: \"https://twin.example\"}\n    #": "entity_id: it is the application legacy-reports's already",
 	} {
 		text := edited(t, address, given)

@@ -112,6 +112,9 @@ func (p *Provider) Mount(r chi.Router) {
 		r.Get(pathSAMLSignOn, p.samlSignOn)
 		r.Post(pathSAMLSignOn, p.samlSignOn)
 		r.Get(pathSAMLResume, p.samlResume)
+		r.Get(pathSAMLLogout, p.samlLogout)
+		r.Post(pathSAMLLogout, p.samlLogout)
+		r.Get(pathSAMLLeave, p.samlLeave)
 	})
 }
 

@@ -31,6 +31,7 @@ import (
 //	GET, POST /saml/idp/sso       reads and judges the request. A POST goes on as a GET of the same address, since a form on the
 //	                              application's page brings no cookie of ours along (SameSite=Lax): what was judged travels sealed.
 //	GET /saml/idp/resume          goes on once the person has signed in
+//	GET, POST /saml/idp/slo       single logout: samllogout.go
 //
 // Either answers with a form that posts to the address registered: an assertion, or a status that says why there is none. Only what
 // cannot be trusted to come from the application ends on a page of ours. A request is used once: its id is kept in the transaction
@@ -73,7 +74,22 @@ func (p *Provider) party(ctx context.Context, a application.Application) *party 
 		}
 		registered.Encryption = cert
 	}
+	if a.SLOURL != "" {
+		binding := saml.Redirect
+		if a.SLOBinding == application.Post {
+			binding = saml.Post
+		}
+		registered.SLO = []saml.Endpoint{{Binding: binding, URL: a.SLOURL, ResponseURL: a.SLOResponseURL}}
+	}
 	return &party{a, registered}
+}
+
+// registered gives the application of an entity id, nil for none.
+func (c *clients) registered(entityID string) *saml.Party {
+	if found := c.parties[entityID]; found != nil {
+		return found.Party
+	}
+	return nil
 }
 
 // samlAsked is what an attempt keeps of a SAML request: what sign-in and the rules about sessions read, by the names of an authorize
@@ -145,24 +161,15 @@ func (p *Provider) samlSignOn(w http.ResponseWriter, r *http.Request) {
 	}
 	var asked samlAsked
 	if sealed := r.URL.Query().Get("continue"); sealed != "" && r.Method == http.MethodGet {
-		asked, err = p.unseal(sealed)
+		err = p.unseal(pathSAMLSignOn, sealed, &asked, &asked.Until)
 	} else {
 		var query *saml.AuthnQuery
-		in := saml.Incoming{Binding: saml.Redirect, RawQuery: r.URL.RawQuery}
-		if r.Method == http.MethodPost {
-			r.Body = http.MaxBytesReader(w, r.Body, maxSAMLBody)
-			if err := r.ParseForm(); err != nil {
-				p.samlRefuse(w, r, nil, &saml.Refusal{Check: saml.CheckShape, Reason: "not a form, or too large"})
-				return
-			}
-			in = saml.Incoming{Binding: saml.Post, Form: r.PostForm}
+		in, refused := incoming(w, r)
+		if refused != nil {
+			p.samlRefuse(w, r, nil, refused)
+			return
 		}
-		query, err = us.ReadAuthnRequest(in, func(entityID string) *saml.Party {
-			if found := all.parties[entityID]; found != nil {
-				return found.Party
-			}
-			return nil
-		})
+		query, err = us.ReadAuthnRequest(in, all.registered)
 		if err == nil {
 			to := all.parties[query.Issuer]
 			if asked, err = p.samlJudge(to, query, r.URL.Query()); err != nil {
@@ -188,32 +195,48 @@ func (p *Provider) samlSignOn(w http.ResponseWriter, r *http.Request) {
 	p.samlAnswer(w, r, us, to, asked, out, said, err)
 }
 
+// incoming takes a message as it came, by either binding.
+func incoming(w http.ResponseWriter, r *http.Request) (saml.Incoming, error) {
+	if r.Method != http.MethodPost {
+		return saml.Incoming{Binding: saml.Redirect, RawQuery: r.URL.RawQuery}, nil
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxSAMLBody)
+	if err := r.ParseForm(); err != nil {
+		return saml.Incoming{}, &saml.Refusal{Check: saml.CheckShape, Reason: "not a form, or too large"}
+	}
+	return saml.Incoming{Binding: saml.Post, Form: r.PostForm}, nil
+}
+
 // samlContinue sends the browser on with what was judged of its POST. The seal keeps it as it was; that another browser might follow is
 // no more than that it might follow the application's own redirect, and the application knows whose request it was.
 func (p *Provider) samlContinue(w http.ResponseWriter, r *http.Request, asked samlAsked) {
 	asked.Until = p.db.Now().Add(continueFor)
-	kept, err := json.Marshal(asked)
+	p.seal(w, r, pathSAMLSignOn, asked)
+}
+
+// seal sends the browser on to a path, with what was judged sealed for it alone.
+func (p *Provider) seal(w http.ResponseWriter, r *http.Request, path string, judged any) {
+	kept, err := json.Marshal(judged)
 	if err != nil {
 		page.Refuse(w, r, p.log, err)
 		return
 	}
-	to := url.Values{"continue": {p.db.Keys.Seal(pathSAMLSignOn, kept)}}
-	w.Header().Set("Location", pathSAMLSignOn+"?"+to.Encode())
+	w.Header().Set("Location", path+"?"+url.Values{"continue": {p.db.Keys.Seal(path, kept)}}.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-func (p *Provider) unseal(sealed string) (asked samlAsked, err error) {
-	kept, err := p.db.Keys.Open(pathSAMLSignOn, sealed)
+func (p *Provider) unseal(path, sealed string, judged any, until *time.Time) error {
+	kept, err := p.db.Keys.Open(path, sealed)
 	if err == nil {
-		err = json.Unmarshal(kept, &asked)
+		err = json.Unmarshal(kept, judged)
 	}
-	if err == nil && asked.Until.Before(p.db.Now()) {
+	if err == nil && until.Before(p.db.Now()) {
 		err = errors.New("it is over")
 	}
 	if err != nil {
-		return asked, &saml.Refusal{Check: saml.CheckTime, Reason: "what goes on from a form was altered, or is too old"}
+		return &saml.Refusal{Check: saml.CheckTime, Reason: "what goes on from a form was altered, or is too old"}
 	}
-	return asked, nil
+	return nil
 }
 
 func (p *Provider) samlResume(w http.ResponseWriter, r *http.Request) {
@@ -339,6 +362,7 @@ func (p *Provider) state(
 	}
 	family := store.Family{
 		ID: id.New[id.Family](), User: s.User, Application: to.ID, Client: at.client(), Session: s.ID, AuthTime: s.AuthTime,
+		NameID: name.Value, NameFormat: name.Format,
 		ACR: class, AMR: mfa.Told(s.AMR), Expires: s.Expires, DisplayName: s.DisplayName, Email: s.Email, EmailVerified: s.EmailVerified,
 	}
 	tx.KeepFamily(ctx, family)
@@ -390,13 +414,21 @@ func (p *Provider) nameID(ctx context.Context, tx *store.Tx, to *party, s sessio
 		n.Value, err = tx.ExternalID(ctx, s.User)
 		lacking = "one external id"
 	default:
-		n.NameQualifier, n.SPNameQualifier = p.url+pathSAMLMetadata, to.Application.EntityID
 		n.Value, err = tx.NameID(ctx, to.ID, s.User)
 	}
+	n = p.qualified(to, n)
 	if err == nil && n.Value == "" {
 		err = &errStatus{saml.Answer{Code: saml.Responder, SubCode: saml.RequestDenied, Message: "The person has not got " + lacking + ", by which this application knows people."}}
 	}
 	return n, err
+}
+
+// qualified says within whose names a name counts: a persistent one is ours for this application alone (Core 8.3.7).
+func (p *Provider) qualified(to *party, n saml.NameID) saml.NameID {
+	if n.Format == saml.Persistent {
+		n.NameQualifier, n.SPNameQualifier = p.url+pathSAMLMetadata, to.Application.EntityID
+	}
+	return n
 }
 
 // attributesOf gives claims as attributes: a list as one value each, and what is more than a text as its JSON.
@@ -557,17 +589,30 @@ func (p *Provider) samlAnswer(
 		page.Refuse(w, r, p.log, fmt.Errorf("answer the SAML application %s: %w", to.ID, err))
 		return
 	}
+	p.samlPost(w, r, to.Name, form)
+}
+
+// samlPost carries a message to an application by a form.
+func (p *Provider) samlPost(w http.ResponseWriter, r *http.Request, name string, form *saml.Outgoing) {
+	page.SetHeaders(w)
+	allowForm(w, form)
+	if err := page.Render(w, r, http.StatusOK, page.Posting(name, name, "", form.URL, hiddenOf(form))); err != nil {
+		page.Refuse(w, r, p.log, err)
+	}
+}
+
+// allowForm lets a page post a message. Chromium holds every redirect that follows a form against form-action, and where an application
+// leads from its address it alone knows.
+func allowForm(w http.ResponseWriter, form *saml.Outgoing) {
+	page.AllowForms(w, originOf(form.URL), "https:")
+}
+
+func hiddenOf(form *saml.Outgoing) []page.Hidden {
 	fields := make([]page.Hidden, 0, len(form.Fields))
 	for _, f := range form.Fields {
 		fields = append(fields, page.Hidden(f))
 	}
-	page.SetHeaders(w)
-	// Chromium holds every redirect that follows a form against form-action, and where an application leads from its consumer service
-	// it alone knows.
-	page.AllowForms(w, originOf(to.ACSURL), "https:")
-	if err := page.Render(w, r, http.StatusOK, page.Posting(to.Name, to.Name, "", form.URL, fields)); err != nil {
-		page.Refuse(w, r, p.log, err)
-	}
+	return fields
 }
 
 func originOf(address string) string {
@@ -591,17 +636,21 @@ var refusals = map[saml.Check]string{
 
 // samlRefuse ends what cannot be trusted on a page of ours, with one event.
 func (p *Provider) samlRefuse(w http.ResponseWriter, r *http.Request, to *party, err error) {
+	p.samlRefuseWith(w, r, to, err, page.Failure{
+		Title: "This sign-in cannot be answered",
+		Do:    "Go back to the application and start again. If it happens again, tell whoever runs the application; the code leads to the reason in the audit log.",
+	})
+}
+
+func (p *Provider) samlRefuseWith(w http.ResponseWriter, r *http.Request, to *party, err error, f page.Failure) {
 	var refusal *saml.Refusal
 	if !errors.As(err, &refusal) {
 		page.Refuse(w, r, p.log, err)
 		return
 	}
-	f := page.Failure{
-		Title: "This sign-in cannot be answered", Said: refusals[refusal.Check], Code: page.Code(),
-		Do: "Go back to the application and start again. If it happens again, tell whoever runs the application; the code leads to the reason in the audit log.",
-	}
+	f.Said, f.Code = refusals[refusal.Check], page.Code()
 	if f.Said == "" {
-		f.Said = "The application's request cannot be read."
+		f.Said = "The application's message cannot be read."
 	}
 	p.recordRefusal(r.Context(), to, f.Code, string(refusal.Check), refusal.Reason)
 	p.samlPage(w, r, http.StatusBadRequest, f)

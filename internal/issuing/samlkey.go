@@ -34,6 +34,8 @@ const (
 	pathSAMLMetadata = "/saml/idp/metadata"
 	pathSAMLSignOn   = "/saml/idp/sso"
 	pathSAMLResume   = "/saml/idp/resume"
+	pathSAMLLogout   = "/saml/idp/slo"
+	pathSAMLLeave    = "/saml/idp/leave" // store.PartingPath
 )
 
 // issuer gives us as an identity provider, at most a second behind the store. The first who asks has the first key made: an
@@ -74,7 +76,7 @@ func (p *Provider) loadIssuer(ctx context.Context) (*issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &issuer{Issuer: &saml.Issuer{EntityID: p.url + pathSAMLMetadata, SSO: p.url + pathSAMLSignOn, Now: p.db.Now}}
+	i := &issuer{Issuer: &saml.Issuer{EntityID: p.url + pathSAMLMetadata, SSO: p.url + pathSAMLSignOn, SLO: p.url + pathSAMLLogout, Now: p.db.Now}}
 	for _, k := range keys {
 		if k.State == string(oidc.KeyRetiring) {
 			continue

@@ -22,6 +22,7 @@ import (
 type Issuer struct {
 	EntityID string
 	SSO      string // single sign-on service, both bindings
+	SLO      string // single logout service, both bindings
 	Signing  []Key
 	Now      func() time.Time
 }
@@ -30,7 +31,10 @@ type Issuer struct {
 type Party struct {
 	EntityID string
 	ACS      string // assertion consumer service, HTTP-POST
-	// Certificates verify its requests. With any, a request without a signature by one of them is refused.
+	// SLO is where it takes our logout messages; none: it takes none.
+	SLO []Endpoint
+	// Certificates verify its messages. With any, a request without a signature by one of them is refused; without, it can ask for no
+	// logout, since anyone could.
 	Certificates []*x509.Certificate
 	// Encryption is the certificate its assertions are encrypted to; nil: they are not.
 	Encryption *x509.Certificate
@@ -88,31 +92,12 @@ const AssertionLifetime = 5 * time.Minute
 // how an assertion is stolen. Party gives what is registered under an entity id, nil for none.
 func (i *Issuer) ReadAuthnRequest(in Incoming, party func(entityID string) *Party) (query *AuthnQuery, err error) {
 	defer rescue(&err)
-	var q *signedQuery
-	if in.Binding == Redirect {
-		q, err = readQuery(in.RawQuery, "SAMLRequest", false)
-	} else {
-		var encoded string
-		q = &signedQuery{relayState: in.Form.Get("RelayState")}
-		if encoded, err = single(in.Form, "SAMLRequest"); err == nil {
-			q.message, err = decodeBase64(encoded, messageLimits.bytes)
-		}
-	}
+	el, q, err := unverified(in, "SAMLRequest", "AuthnRequest", false)
 	if err != nil {
 		return nil, err
 	}
 	if len(q.relayState) > MaxRelayState || len(in.Form["RelayState"]) > 1 {
 		return nil, refuse(CheckShape, "a RelayState of %d bytes, or several", len(q.relayState))
-	}
-	el, err := parse(q.message, messageLimits)
-	if err != nil {
-		return nil, err
-	}
-	if !is(el, nsProtocol, "AuthnRequest") {
-		return nil, refuse(CheckShape, "the message is %.100q, not an AuthnRequest", el.Tag)
-	}
-	if err := shape(el); err != nil {
-		return nil, err
 	}
 	if err := header(el); err != nil {
 		return nil, err
@@ -382,6 +367,9 @@ func (i *Issuer) Metadata() (raw []byte, err error) {
 	for _, key := range i.Signing {
 		data := add(add(add(role, "md:KeyDescriptor", "", "use", "signing"), "ds:KeyInfo", ""), "ds:X509Data", "")
 		add(data, "ds:X509Certificate", base64.StdEncoding.EncodeToString(key.Certificate.Raw))
+	}
+	for _, binding := range []Binding{Redirect, Post} {
+		add(role, "md:SingleLogoutService", "", "Binding", string(binding), "Location", i.SLO)
 	}
 	for _, format := range []string{Persistent, EmailAddress, Unspecified} {
 		add(role, "md:NameIDFormat", format)

@@ -37,7 +37,7 @@ type LogoutRequest struct {
 	ID             string
 	Subject        NameID
 	SessionIndexes []string
-	RelayState     string // to be given back as it is with the answer; at most 80 bytes
+	RelayState     string // to be given back as it is with the answer; at most MaxRelayState bytes
 	ReplayUntil    time.Time
 }
 
@@ -155,36 +155,11 @@ func (c *Connection) ReadLogoutResponse(in Incoming, requestID string) (answer *
 
 // receive decodes, verifies and checks the head of a logout message, and gives the element that was verified.
 func (c *Connection) receive(in Incoming, parameter, local string) (*etree.Element, string, error) {
-	var (
-		raw        []byte
-		relayState string
-		query      *signedQuery
-		err        error
-	)
-	if in.Binding == Redirect {
-		if query, err = readQuery(in.RawQuery, parameter, true); err == nil {
-			raw, relayState = query.message, query.relayState
-		}
-	} else {
-		var encoded string
-		if encoded, err = single(in.Form, parameter); err == nil {
-			raw, err = decodeBase64(encoded, messageLimits.bytes)
-		}
-		relayState = in.Form.Get("RelayState")
-	}
+	el, query, err := unverified(in, parameter, local, true)
 	if err != nil {
 		return nil, "", err
 	}
-	el, err := parse(raw, messageLimits)
-	if err != nil {
-		return nil, "", err
-	}
-	if !is(el, nsProtocol, local) {
-		return nil, "", refuse(CheckShape, "the message is %.100q, not a %s", el.Tag, local)
-	}
-	if err := shape(el); err != nil {
-		return nil, "", err
-	}
+	relayState := query.relayState
 	if in.Binding == Redirect {
 		err = verifyOctets(query.octets, query.signature, query.algorithm, c.IdP.Certificates, c.Now(), c.Settings.IgnoreCertificateDates)
 	} else {
@@ -206,10 +181,36 @@ func (c *Connection) receive(in Incoming, parameter, local string) (*etree.Eleme
 		return nil, "", err
 	}
 	// Not ours to judge in a request, since it goes back unread; but it is bounded.
-	if len(relayState) > 80 {
+	if len(relayState) > MaxRelayState {
 		relayState = ""
 	}
 	return el, relayState, nil
+}
+
+// unverified decodes a message whose sender nobody has looked at yet, and holds it to the shape that a signature needs.
+func unverified(in Incoming, parameter, local string, mustBeSigned bool) (*etree.Element, *signedQuery, error) {
+	var q *signedQuery
+	var err error
+	if in.Binding == Redirect {
+		q, err = readQuery(in.RawQuery, parameter, mustBeSigned)
+	} else {
+		var encoded string
+		q = &signedQuery{relayState: in.Form.Get("RelayState")}
+		if encoded, err = single(in.Form, parameter); err == nil {
+			q.message, err = decodeBase64(encoded, messageLimits.bytes)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	el, err := parse(q.message, messageLimits)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !is(el, nsProtocol, local) {
+		return nil, nil, refuse(CheckShape, "the message is %.100q, not a %s", el.Tag, local)
+	}
+	return el, q, shape(el)
 }
 
 type signedQuery struct {

@@ -23,6 +23,7 @@ const (
 	ForConsole     Purpose = "console"   // to its return target
 	ForTest        Purpose = "test"      // to its report: nobody is signed in
 	ForLogout      Purpose = "logout"    // to its return target, once the provider has ended its own session
+	ForParting     Purpose = "parting"   // from one SAML application to the next, each of which is told that the session has ended
 )
 
 // Attempt is a sign-in under way. Its row is the whole state: any node may serve the next step, two tabs have two rows, and

@@ -30,6 +30,8 @@ type Family struct {
 	ACR         string
 	AMR         []string
 	Expires     time.Time
+	// NameID and NameFormat are what a SAML application was told the person's name is. They are written, and read by SessionParticipants and Named.
+	NameID, NameFormat string
 
 	DisplayName   string
 	Email         string
@@ -99,10 +101,10 @@ func (tx *Tx) KeepFamily(_ context.Context, f Family) {
 	}
 	tx.queue(`
 		insert into families (organization, id, user_id, application, session_id, scope, auth_time, acr, amr, created, expires,
-			client)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			client, name_id, name_format)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		tx.Organization, f.ID, f.User, f.Application, f.Session, strings.Join(f.Scope, " "), authTime,
-		orNull(f.ACR), jsonOrNull(amr), micros(tx.now), micros(f.Expires), orNull(f.Client))
+		orNull(f.ACR), jsonOrNull(amr), micros(tx.now), micros(f.Expires), orNull(f.Client), orNull(f.NameID), orNull(f.NameFormat))
 }
 
 // Taking says what became of a code or refresh token that was presented.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/vestibule-id/vestibule/internal/connection"
 	"github.com/vestibule-id/vestibule/internal/fault"
@@ -22,10 +23,30 @@ type Leaving struct {
 	Ask     bool       `json:"ask,omitempty"`
 }
 
-// BeginLeaving keeps, in the transaction that ends a session, that its person leaves the provider too, and gives the path of
-// ours where this browser goes for that. It is "" where nothing is to be done there.
+// BeginLeaving keeps, in the transaction that has ended a session, what is left for its browser to do: tell the SAML applications
+// that the session opened, and leave the provider. It gives the path of ours where the browser goes for that, "" where there is nothing.
 func (tx *Tx) BeginLeaving(ctx context.Context, s sessions.Session, browser string, l Leaving) (path string, err error) {
-	if s.Connection == "" || s.Identity == "" || browser == "" {
+	if browser == "" {
+		return "", nil
+	}
+	participants, err := tx.SessionParticipants(ctx, s.ID)
+	if err != nil {
+		return "", err
+	}
+	way, err := tx.leaveProvider(ctx, s, browser, l)
+	if err != nil || !slices.ContainsFunc(participants, Participant.takes) {
+		return way, err
+	}
+	p := Parting{Session: s.ID, User: s.User, Person: s.DisplayName, Participants: participants, To: l.To, Ask: l.Ask}
+	if way != "" {
+		p.To, p.Ask = way, false // from there it goes on to where the logout was to end
+	}
+	return tx.beginParting(id.New[id.Attempt](), browser, p), nil
+}
+
+// leaveProvider keeps that a session's person leaves the provider too.
+func (tx *Tx) leaveProvider(ctx context.Context, s sessions.Session, browser string, l Leaving) (path string, err error) {
+	if s.Connection == "" || s.Identity == "" {
 		return "", nil
 	}
 	way, err := tx.SignInConnection(ctx, s.Connection)
