@@ -221,15 +221,14 @@ type mappingLine struct {
 	Directory                     string
 }
 
-func groupSource(v *visit, tx *store.Tx, g *directory.Group) (string, error) {
+func groupSource(g *directory.Group, names store.DirectoryNames) string {
 	switch {
 	case g.Directory != "":
-		name, err := tx.DirectoryName(v.ctx, g.Directory)
-		return "Pushed by " + name, err
+		return "Pushed by " + names.Of(g.Directory)
 	case g.Connection != "":
-		return "Claimed at sign-in through " + string(g.Connection), nil
+		return "Claimed at sign-in through " + string(g.Connection)
 	}
-	return "Made here", nil
+	return "Made here"
 }
 
 // gives lists what a group gives its members, by mapping and by grant.
@@ -270,17 +269,19 @@ func (c *Console) groups(v *visit, tx *store.Tx) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := tx.DirectoryNames(v.ctx)
+	if err != nil {
+		return nil, err
+	}
 	l := groups{frame: v.frame, Waiting: waiting, Query: strings.TrimSpace(v.query("q"))}
 	for i := range list {
 		g := &list[i]
 		if !strings.Contains(strings.ToLower(g.Name), strings.ToLower(l.Query)) {
 			continue
 		}
-		line := groupLine{ID: g.ID, Name: g.Name, Members: g.MemberCount, Gives: given[g.ID]}
-		if line.Source, err = groupSource(v, tx, g); err != nil {
-			return nil, err
-		}
-		l.Groups = append(l.Groups, line)
+		l.Groups = append(l.Groups, groupLine{
+			ID: g.ID, Name: g.Name, Members: g.MemberCount, Gives: given[g.ID], Source: groupSource(g, names),
+		})
 	}
 	return groupsPage(l), nil
 }
@@ -326,34 +327,49 @@ func (c *Console) conflictList(v *visit, tx *store.Tx) (templ.Component, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := conflicts{frame: v.frame}
-	for _, of := range list {
-		line, err := conflictWords(v, tx, of)
-		if err != nil {
-			return nil, err
+	docs := make([]conflictDocument, len(list))
+	var ids []id.Group
+	for i, of := range list {
+		// A document of a shape this page does not know is shown as it is.
+		_ = json.Unmarshal(of.Document, &docs[i])
+		if of.Kind == store.ConflictGroupName {
+			ids = append(ids, docs[i].Bound, docs[i].Group)
 		}
-		l.Conflicts = append(l.Conflicts, line)
+	}
+	groups, err := tx.GroupsOf(v.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	directories, err := tx.DirectoryNames(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := conflicts{frame: v.frame}
+	for i, of := range list {
+		l.Conflicts = append(l.Conflicts, conflictWords(v, of, docs[i], groups, directories))
 	}
 	return conflictsPage(l), nil
 }
 
+// conflictDocument is what the kinds of conflict say.
+type conflictDocument struct {
+	User       id.User      `json:"user"`
+	Name       string       `json:"name"`
+	Roles      []id.Role    `json:"roles"`
+	Bound      id.Group     `json:"bound"`
+	Group      id.Group     `json:"group"`
+	Directory  id.Directory `json:"directory"`
+	UserName   string       `json:"user_name"`
+	Email      string       `json:"email"`
+	Holder     id.User      `json:"holder"`
+	HolderName string       `json:"holder_name"`
+}
+
 // conflictWords says what collided and what the choices are.
-func conflictWords(v *visit, tx *store.Tx, of store.Conflict) (conflictLine, error) {
+func conflictWords(
+	v *visit, of store.Conflict, doc conflictDocument, groups map[id.Group]directory.Group, directories store.DirectoryNames,
+) conflictLine {
 	line := conflictLine{ID: of.ID, Since: v.when(of.Created, ""), Facts: pretty(of.Document)}
-	var doc struct {
-		User       id.User      `json:"user"`
-		Name       string       `json:"name"`
-		Roles      []id.Role    `json:"roles"`
-		Bound      id.Group     `json:"bound"`
-		Group      id.Group     `json:"group"`
-		Directory  id.Directory `json:"directory"`
-		UserName   string       `json:"user_name"`
-		Email      string       `json:"email"`
-		Holder     id.User      `json:"holder"`
-		HolderName string       `json:"holder_name"`
-	}
-	// A document of a shape this page does not know is shown as it is.
-	_ = json.Unmarshal(of.Document, &doc)
 	switch of.Kind {
 	case store.ConflictExclusive:
 		var names []string
@@ -368,26 +384,15 @@ func conflictWords(v *visit, tx *store.Tx, of store.Conflict) (conflictLine, err
 		sources := make([]string, 2)
 		for i, g := range []id.Group{doc.Bound, doc.Group} {
 			sources[i] = "a group that is gone"
-			found, err := tx.Group(v.ctx, g)
-			if fault.KindOf(err) == fault.NotFound {
-				continue
-			}
-			if err != nil {
-				return line, err
-			}
-			if sources[i], err = groupSource(v, tx, found); err != nil {
-				return line, err
+			if found, ok := groups[g]; ok {
+				sources[i] = groupSource(&found, directories)
 			}
 		}
 		line.Said = "What this name gives stays with the first group (" + sources[0] + ") until you decide. The second: " + sources[1] + "."
 		line.Choices = []choice{{Value: store.KeepBound, Name: "Leave it with the first"}, {Value: store.Rebind, Name: "Move it to the second"}}
 	case store.ConflictCollision:
-		name, err := tx.DirectoryName(v.ctx, doc.Directory)
-		if err != nil {
-			return line, err
-		}
 		line.User = doc.Holder
-		line.Title = name + " pushes somebody whose user name is taken"
+		line.Title = directories.Of(doc.Directory) + " pushes somebody whose user name is taken"
 		line.Said = either(doc.Name, doc.Email, doc.UserName) + " (" + doc.UserName + ") was pushed, and " + doc.HolderName +
 			" holds that user name. If they are the same person, the next push joins them; else one of the two must be renamed."
 		line.Choices = []choice{{Value: store.SamePerson, Name: "The same person"}, {Value: differentPeople, Name: "Different people"}}
@@ -396,7 +401,7 @@ func conflictWords(v *visit, tx *store.Tx, of store.Conflict) (conflictLine, err
 		line.Said = "About " + either(doc.Name, of.Subject) + "."
 		line.User = doc.User
 	}
-	return line, nil
+	return line
 }
 
 const differentPeople = "different-people"

@@ -107,12 +107,14 @@ func (c *Console) oneGroup(v *visit, tx *store.Tx) (group, error) {
 	}
 	v.title = of.Name
 	g := group{frame: v.frame, Group: of, Manages: v.viewer.everywhere(access.UsersManage), Gives: v.viewer.gives()}
-	if g.Source, err = groupSource(v, tx, of); err != nil {
+	names, err := tx.DirectoryNames(v.ctx)
+	if err != nil {
 		return g, err
 	}
+	g.Source = groupSource(of, names)
 	switch {
 	case of.Directory != "":
-		g.Owner, err = tx.DirectoryName(v.ctx, of.Directory)
+		g.Owner = names.Of(of.Directory)
 	case of.Connection != "":
 		g.Owner = string(of.Connection)
 	default:

@@ -30,7 +30,7 @@ type impactItem struct {
 }
 
 const (
-	// impactOver bounds for how many members a preview is worked out: each costs a query.
+	// impactOver bounds for how many members a preview is worked out.
 	impactOver = 200
 	// named bounds how many people a line names before it counts the rest.
 	named = 5
@@ -45,10 +45,14 @@ func impactOf(v *visit, tx *store.Tx, users []id.User, change func(f *access.Fac
 		lost       bool
 	}
 	people := map[cell][]string{}
+	facts, err := tx.AccessFactsOf(v.ctx, users[:i.Seen])
+	if err != nil {
+		return i, err
+	}
 	for _, u := range users[:i.Seen] {
-		f, err := tx.AccessFacts(v.ctx, u)
-		if err != nil {
-			return i, err
+		f := facts[u]
+		if f == nil { // gone since the members were read
+			continue
 		}
 		before := access.Decide(f, v.now)
 		change(f)

@@ -213,16 +213,24 @@ func (c *Console) provider(v *visit, tx *store.Tx) (templ.Component, error) {
 	if next != "" {
 		page.Next = string(v.at(l.path(""), "cursor", next))
 	}
+	ids := make([]id.User, len(people))
+	for i, u := range people {
+		ids[i] = u.User
+	}
+	held, err := tx.AccessOf(v.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	given, err := tx.GrantsOf(v.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	for _, u := range people {
-		e, err := tx.Access(v.ctx, u.User)
-		if err != nil {
-			return nil, err
+		if e := held[u.User]; e != nil { // else gone since the list was read
+			page.People = append(page.People, providerPerson{
+				ProviderUser: u, Has: heldWords(e), Why: e.Nothing, Grants: v.givenTo(given[u.User], e),
+			})
 		}
-		p := providerPerson{ProviderUser: u, Has: heldWords(e), Why: e.Nothing}
-		if p.Grants, err = v.givenTo(tx, u.User, e); err != nil {
-			return nil, err
-		}
-		page.People = append(page.People, p)
 	}
 	return providerPage(page), nil
 }
@@ -238,11 +246,7 @@ func heldWords(e *access.Effective) (out []string) {
 }
 
 // givenTo lists what was given to somebody of a provider by hand, as it was given.
-func (v *visit) givenTo(tx *store.Tx, user id.User, e *access.Effective) (out []providerGrant, err error) {
-	given, _, err := tx.ListGrants(v.ctx, store.GrantFilter{User: user, Limit: 100})
-	if err != nil {
-		return nil, err
-	}
+func (v *visit) givenTo(given []store.Grant, e *access.Effective) (out []providerGrant) {
 	for _, g := range given {
 		line := providerGrant{
 			ID: g.ID, Words: e.Catalogue().Name(g.Role) + " at " + e.Tree().Name(g.Resource), By: g.GrantedByName, Reason: g.Reason,
@@ -262,7 +266,7 @@ func (v *visit) givenTo(tx *store.Tx, user id.User, e *access.Effective) (out []
 		}
 		out = append(out, line)
 	}
-	return out, nil
+	return out
 }
 
 // providerUserView is what somebody of a provider may do here, and why. It shows nothing of what they are at home, or at another
@@ -324,9 +328,11 @@ func (v *visit) somebodyOf(tx *store.Tx, l relationshipLine, user id.User) (temp
 	for _, r := range e.Restrictions {
 		page.Restrictions = append(page.Restrictions, restrictionLine{Resource: e.Tree().Name(r.Resource), Actions: r.Actions, Reason: r.Reason})
 	}
-	if page.Given, err = v.givenTo(tx, u.User, e); err != nil {
+	given, err := tx.GrantsOf(v.ctx, []id.User{u.User})
+	if err != nil {
 		return nil, err
 	}
+	page.Given = v.givenTo(given[u.User], e)
 	return providerUserPage(page), nil
 }
 

@@ -76,7 +76,8 @@ func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 			return p, err
 		}
 	}
-	p.Sources, err = sourceWords(v, tx, u)
+	names, err := tx.DirectoryNames(v.ctx)
+	p.Sources = sourceWords(u, names)
 	return p, err
 }
 
@@ -346,18 +347,25 @@ func (c *Console) userGroups(v *visit, tx *store.Tx) (templ.Component, error) {
 	}
 	p.Tab = "groups"
 	g := userGroups{person: p}
+	var ids []id.Group
+	for _, of := range p.Access.Groups {
+		ids = append(ids, of.ID)
+	}
+	groups, err := tx.GroupsOf(v.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	names, err := tx.DirectoryNames(v.ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, of := range p.Access.Groups {
 		line := groupOfUser{ID: of.ID, Name: of.Name, Direct: of.Direct}
 		for _, via := range of.Through {
 			line.Through = append(line.Through, groupName(p.Access, via))
 		}
-		group, err := tx.Group(v.ctx, of.ID)
-		if err != nil {
-			return nil, err
-		}
-		if line.Source, err = groupSource(v, tx, group); err != nil {
-			return nil, err
-		}
+		group := groups[of.ID]
+		line.Source = groupSource(&group, names)
 		g.Groups = append(g.Groups, line)
 	}
 	return userGroupsPage(g), nil
@@ -410,9 +418,7 @@ func (c *Console) userIdentities(v *visit, tx *store.Tx) (templ.Component, error
 		if line.Parts, err = recordParts(r.Document, types.User); err != nil {
 			return nil, err
 		}
-		if line.Directory, err = tx.DirectoryName(v.ctx, r.Directory); err != nil {
-			return nil, err
-		}
+		line.Directory = d.Name
 		i.Records = append(i.Records, line)
 	}
 	identities, err := tx.UserIdentities(v.ctx, p.User.ID)

@@ -14,7 +14,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
-// perPage is how many users a page shows: their roles are worked out one by one.
+// perPage is how many users a page shows.
 const perPage = 25
 
 // userLine is a user in a list.
@@ -159,12 +159,16 @@ func names(t *access.Tree, list []id.Resource) string {
 }
 
 func userLines(v *visit, tx *store.Tx, users []directory.User) ([]userLine, error) {
+	held, err := tx.AccessOf(v.ctx, idsOf(users))
+	if err != nil {
+		return nil, err
+	}
 	var out []userLine
 	for i := range users {
 		u := &users[i]
-		e, err := tx.Access(v.ctx, u.ID)
-		if err != nil {
-			return nil, err
+		e := held[u.ID]
+		if e == nil { // gone since the list was read
+			continue
 		}
 		line := userLine{
 			ID: u.ID, Name: u.Name(), Email: either(u.Email, u.UserName), External: e.User.Home != "" && e.User.Home != v.organization.ID,
@@ -174,6 +178,14 @@ func userLines(v *visit, tx *store.Tx, users []directory.User) ([]userLine, erro
 		out = append(out, line)
 	}
 	return out, nil
+}
+
+func idsOf(users []directory.User) []id.User {
+	out := make([]id.User, len(users))
+	for i := range users {
+		out[i] = users[i].ID
+	}
+	return out
 }
 
 // roleTags says which roles somebody holds, or would hold once active again, and where.
@@ -225,21 +237,25 @@ func (c *Console) inbox(v *visit, tx *store.Tx) (templ.Component, error) {
 	if next != "" {
 		b.Next = string(v.at("inbox", "cursor", next))
 	}
+	if err := tx.ReadSources(v.ctx, list); err != nil {
+		return nil, err
+	}
+	held, err := tx.AccessOf(v.ctx, idsOf(list))
+	if err != nil {
+		return nil, err
+	}
+	names, err := tx.DirectoryNames(v.ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range list {
-		u, err := tx.UserDetail(v.ctx, list[i].ID)
-		if err != nil {
-			return nil, err
-		}
-		e, err := tx.Access(v.ctx, u.ID)
-		if err != nil {
-			return nil, err
-		}
-		sources, err := sourceWords(v, tx, u)
-		if err != nil {
-			return nil, err
+		u := &list[i]
+		e := held[u.ID]
+		if e == nil {
+			continue
 		}
 		b.Lines = append(b.Lines, inboxLine{
-			ID: u.ID, Name: u.Name(), Email: either(u.Email, u.UserName), Source: strings.Join(sources, ", "), Groups: e.GroupNames(),
+			ID: u.ID, Name: u.Name(), Email: either(u.Email, u.UserName), Source: strings.Join(sourceWords(u, names), ", "), Groups: e.GroupNames(),
 			Since: v.when(u.Created, ""), LastLogin: v.when(u.LastLogin, "Has not signed in yet"), Note: u.Note,
 			NotedAt: v.when(u.NotedAt, ""), Defaults: roleTags(e),
 		})
@@ -257,16 +273,12 @@ func (v *viewer) inboxOnly() []id.User {
 }
 
 // sourceWords says where a user comes from.
-func sourceWords(v *visit, tx *store.Tx, u *directory.User) ([]string, error) {
+func sourceWords(u *directory.User, names store.DirectoryNames) []string {
 	var out []string
 	for _, s := range u.Sources {
 		switch s.Kind {
 		case directory.SourceRecord:
-			name, err := tx.DirectoryName(v.ctx, s.Directory)
-			if err != nil {
-				return nil, err
-			}
-			word := "Pushed by " + name
+			word := "Pushed by " + names.Of(s.Directory)
 			switch {
 			case s.Unsaid && (s.Active || s.Undone):
 				word += " (which no longer says whether this person is active; kept: active)"
@@ -294,7 +306,7 @@ func sourceWords(v *visit, tx *store.Tx, u *directory.User) ([]string, error) {
 	if len(out) == 0 {
 		out = append(out, "No source left")
 	}
-	return out, nil
+	return out
 }
 
 // settle is "leave as is" in the inbox.

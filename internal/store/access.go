@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -14,19 +15,24 @@ import (
 )
 
 // factsQuery reads everything that access depends on in one statement, the versions of what is cached among it, so that
-// asking costs one round trip and is never answered from an older catalogue or tree than the rest.
+// asking costs one round trip and is never answered from an older catalogue or tree than the rest. It asks about one user, or about
+// all those of a JSON array.
 //
 // The walk up the groups remembers edges, not groups: a loop of groups ends because a set of pairs does, and the edges are
 // the path that a reason shows. Each step looks up its memberships in an index, and so do the few groups what they give,
 // whatever the planners believe of the tables: or all memberships of the organization would be read at each sign-in.
-func factsQuery(d dialect) string {
+func factsQuery(d dialect, many bool) string {
 	few := d.amongFew("group_id", "select id from mine")
+	asked := func(column string) string { return column + " = $2" }
+	if many {
+		asked = func(column string) string { return d.amongFew(column, d.elements("$2")) }
+	}
 	return `
 	with recursive mine (id, member) as (
 		select m.group_id, m.member_id
 		from group_members m
 		where m.organization = $1
-			and m.member_id = $2
+			and ` + asked("m.member_id") + `
 		union
 		select m.group_id, m.member_id
 		from mine
@@ -46,7 +52,7 @@ func factsQuery(d dialect) string {
 		case when seated then 1 else 0 end, case when custom_access then 1 else 0 end, 0
 	from users
 	where organization = $1
-		and id = $2
+		and ` + asked("id") + `
 	union all
 	select 'group', g.id, g.display_name, mine.member, '', '', '', '', 0, 0, 0
 	from mine
@@ -57,7 +63,7 @@ func factsQuery(d dialect) string {
 		created, coalesce(starts, 0), coalesce(expires, 0)
 	from grants
 	where organization = $1
-		and user_id = $2
+		and ` + asked("user_id") + `
 	union all
 	select 'grant', id, '', group_id, role, resource, source, granted_by_name,
 		created, coalesce(starts, 0), coalesce(expires, 0)
@@ -73,7 +79,7 @@ func factsQuery(d dialect) string {
 	select 'restriction', id, user_id, '', '', resource, cast(actions as text), reason, 0, 0, 0
 	from restrictions
 	where organization = $1
-		and user_id = $2
+		and ` + asked("user_id") + `
 	union all
 	select 'restriction', id, '', group_id, '', resource, cast(actions as text), reason, 0, 0, 0
 	from restrictions
@@ -81,18 +87,28 @@ func factsQuery(d dialect) string {
 		and ` + few
 }
 
-var factsQueries = sync.OnceValue(func() map[dialect]string {
-	return map[dialect]string{sqliteDialect: factsQuery(sqliteDialect), postgresDialect: factsQuery(postgresDialect)}
+var factsQueries, manyFactsQueries = sync.OnceValue(func() map[dialect]string {
+	return map[dialect]string{sqliteDialect: factsQuery(sqliteDialect, false), postgresDialect: factsQuery(postgresDialect, false)}
+}), sync.OnceValue(func() map[dialect]string {
+	return map[dialect]string{sqliteDialect: factsQuery(sqliteDialect, true), postgresDialect: factsQuery(postgresDialect, true)}
 })
 
-// AccessFacts loads what access.Decide looks at for one user, in one statement; for a provider's user, in two. A fault of kind NotFound
-// where neither the organization nor a provider of it has such a user.
-func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, error) {
-	var catalogueVersion int64
-	var ofOrganization edition
-	f := &access.Facts{}
-	groups := map[id.Group]int{}
-	_, err := collect[struct{}](tx.query(ctx, factsQueries()[tx.d], tx.Organization, user))(func(s scanner) (none struct{}, err error) {
+// factRows is what factsQuery reads.
+type factRows struct {
+	catalogueVersion int64
+	organization     edition
+	users            map[id.User]access.User
+	groups           map[id.Group]string
+	in               map[string][]id.Group // which groups a member is in directly
+	grants           []access.Grant
+	mappings         []access.Mapping
+	restrictions     []access.Restriction
+}
+
+// readFacts runs a factsQuery.
+func (tx *Tx) readFacts(ctx context.Context, query string, asked any) (*factRows, error) {
+	f := &factRows{users: map[id.User]access.User{}, groups: map[id.Group]string{}, in: map[string][]id.Group{}}
+	_, err := collect[struct{}](tx.query(ctx, query, tx.Organization, asked))(func(s scanner) (none struct{}, err error) {
 		var kind, rowID, a, b, c, d, e, g string
 		var x, y, z int64
 		if err := s.Scan(&kind, &rowID, &a, &b, &c, &d, &e, &g, &x, &y, &z); err != nil {
@@ -100,32 +116,23 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 		}
 		switch kind {
 		case "configuration":
-			catalogueVersion = x
+			f.catalogueVersion = x
 		case "organization":
-			ofOrganization = edition{x, y}
+			f.organization = edition{x, y}
 		case "user":
-			f.User = access.User{
+			f.users[id.User(rowID)] = access.User{
 				ID: id.User(rowID), Name: a, Home: tx.Organization, Status: b, Seated: x == 1, CustomAccess: y == 1, MFA: true,
 			}
 		case "group":
-			at, seen := groups[id.Group(rowID)]
-			if !seen {
-				at = len(f.Groups)
-				groups[id.Group(rowID)] = at
-				f.Groups = append(f.Groups, access.Group{ID: id.Group(rowID), Name: a})
-			}
-			if b == string(user) {
-				f.Groups[at].Direct = true
-			} else {
-				f.Groups[at].Through = append(f.Groups[at].Through, id.Group(b))
-			}
+			f.groups[id.Group(rowID)] = a
+			f.in[b] = append(f.in[b], id.Group(rowID))
 		case "grant":
-			f.Grants = append(f.Grants, access.Grant{
+			f.grants = append(f.grants, access.Grant{
 				ID: id.Grant(rowID), User: id.User(a), Group: id.Group(b), Role: id.Role(c), Resource: id.Resource(d),
 				Source: access.Source(e), By: g, Created: fromMicros(x), Starts: momentOf(y), Expires: momentOf(z),
 			})
 		case "mapping":
-			f.Mappings = append(f.Mappings, access.Mapping{
+			f.mappings = append(f.mappings, access.Mapping{
 				ID: id.GroupRole(rowID), Group: id.Group(b), Role: id.Role(c), Resource: id.Resource(d),
 			})
 		case "restriction":
@@ -135,30 +142,105 @@ func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, err
 			if err := json.Unmarshal([]byte(e), &r.Actions); err != nil {
 				return none, fmt.Errorf("restriction %s: %w", rowID, err)
 			}
-			f.Restrictions = append(f.Restrictions, r)
+			f.restrictions = append(f.restrictions, r)
 		}
 		return none, nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the access of user %s: %w", user, err)
-	}
-	if f.User.ID == "" {
-		if theirs, err := tx.providerFacts(ctx, f, user); err != nil {
-			return nil, err
-		} else if !theirs {
-			return nil, fault.New(fault.NotFound, "There is no user %q in this organization.", user)
+	return f, err
+}
+
+// of gives what of it is about one user.
+func (f *factRows) of(user id.User) *access.Facts {
+	out := &access.Facts{User: f.users[user]}
+	places := map[id.Group]int{}
+	walk := func(member string, step func(*access.Group)) {
+		for _, g := range f.in[member] {
+			at, seen := places[g]
+			if !seen {
+				at = len(out.Groups)
+				places[g] = at
+				out.Groups = append(out.Groups, access.Group{ID: g, Name: f.groups[g]})
+			}
+			step(&out.Groups[at])
 		}
 	}
-	operators, err := tx.catalogueAt(ctx, catalogueVersion)
+	walk(string(user), func(g *access.Group) { g.Direct = true })
+	for i := 0; i < len(out.Groups); i++ {
+		through := out.Groups[i].ID
+		walk(string(through), func(g *access.Group) { g.Through = append(g.Through, through) })
+	}
+	about := func(of id.User, group id.Group) bool {
+		_, in := places[group]
+		return in || of == user
+	}
+	for _, g := range f.grants {
+		if about(g.User, g.Group) {
+			out.Grants = append(out.Grants, g)
+		}
+	}
+	for _, m := range f.mappings {
+		if about("", m.Group) {
+			out.Mappings = append(out.Mappings, m)
+		}
+	}
+	for _, r := range f.restrictions {
+		if about(r.User, r.Group) {
+			out.Restrictions = append(out.Restrictions, r)
+		}
+	}
+	return out
+}
+
+// AccessFacts loads what access.Decide looks at for one user, in one statement; for a provider's user, in two. A fault of kind NotFound
+// where neither the organization nor a provider of it has such a user.
+func (tx *Tx) AccessFacts(ctx context.Context, user id.User) (*access.Facts, error) {
+	facts, err := tx.accessFacts(ctx, factsQueries()[tx.d], user, user)
+	if err == nil && facts[user] == nil {
+		err = fault.New(fault.NotFound, "There is no user %q in this organization.", user)
+	}
+	return facts[user], err
+}
+
+// AccessFactsOf does the same for many users at once, in no more statements. Whoever is not found is left out.
+func (tx *Tx) AccessFactsOf(ctx context.Context, users []id.User) (map[id.User]*access.Facts, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	return tx.accessFacts(ctx, manyFactsQueries()[tx.d], encode(users), users...)
+}
+
+func (tx *Tx) accessFacts(ctx context.Context, query string, asked any, users ...id.User) (map[id.User]*access.Facts, error) {
+	rows, err := tx.readFacts(ctx, query, asked)
+	if err != nil {
+		return nil, fmt.Errorf("read the access of user %s: %w", users[0], err)
+	}
+	out := make(map[id.User]*access.Facts, len(users))
+	var strangers []id.User
+	for _, user := range users {
+		if out[user] = rows.of(user); out[user].User.ID == "" {
+			strangers = append(strangers, user)
+		}
+	}
+	if err := tx.providerFacts(ctx, out, strangers); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(out, func(_ id.User, f *access.Facts) bool { return f.User.ID == "" })
+	if len(out) == 0 {
+		return out, nil
+	}
+	operators, err := tx.catalogueAt(ctx, rows.catalogueVersion)
 	if err != nil {
 		return nil, err
 	}
-	self, err := tx.organizationAt(ctx, ofOrganization)
+	self, err := tx.organizationAt(ctx, rows.organization)
 	if err != nil {
 		return nil, err
 	}
-	f.Catalogue, f.Organization, f.Tree = self.catalogue(operators), self.Access(), self.Tree
-	return f, nil
+	catalogue := self.catalogue(operators)
+	for _, f := range out {
+		f.Catalogue, f.Organization, f.Tree = catalogue, self.Access(), self.Tree
+	}
+	return out, nil
 }
 
 // Access is what a user may do in the transaction's organization, and why, once everything that is demanded of them was shown: what
@@ -169,6 +251,19 @@ func (tx *Tx) Access(ctx context.Context, user id.User) (*access.Effective, erro
 		return nil, err
 	}
 	return access.Decide(f, tx.now), nil
+}
+
+// AccessOf is Access of many users at once.
+func (tx *Tx) AccessOf(ctx context.Context, users []id.User) (map[id.User]*access.Effective, error) {
+	facts, err := tx.AccessFactsOf(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[id.User]*access.Effective, len(facts))
+	for user, f := range facts {
+		out[user] = access.Decide(f, tx.now)
+	}
+	return out, nil
 }
 
 // momentOf gives the time of stored microseconds, 0 as the zero time.

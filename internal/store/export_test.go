@@ -69,7 +69,7 @@ func (w *work) Counted(fn func() error) (int, error) {
 // IndexedTexts gives the statements that must never read more than what they look for, each with arguments.
 func (w *work) IndexedTexts() map[string][]any {
 	out := map[string][]any{
-		factsQueries()[w.d]: {"northwind", "x"}, w.d.outerGroups("$2") + " select id from outer_groups": {"northwind", "x"},
+		factsQueries()[w.d]: {"northwind", "x"}, manyFactsQueries()[w.d]: {"northwind", `["x", "y"]`}, w.d.outerGroups("$2") + " select id from outer_groups": {"northwind", "x"},
 		shownQuery: {"northwind", "x", int64(1), "x"},
 	}
 	for _, text := range lookupTexts()[w.d] {

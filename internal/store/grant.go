@@ -421,6 +421,28 @@ func nextPage[T any](items []T, limit int, key func(T) string) ([]T, string) {
 	return items, base64.RawURLEncoding.EncodeToString([]byte(key(items[limit-1])))
 }
 
+// GrantsOf gives what users hold by grants of their own, oldest first, however much it is.
+func (tx *Tx) GrantsOf(ctx context.Context, users []id.User) (map[id.User][]Grant, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	out := map[id.User][]Grant{}
+	_, err := collect[struct{}](tx.query(ctx, `
+		select `+grantColumns+`
+		from grants
+		where organization = $1
+			and `+tx.d.amongFew("user_id", tx.d.elements("$2"))+`
+		order by id`, tx.Organization, encode(users)))(func(s scanner) (none struct{}, err error) {
+		g, err := scanGrant(s)
+		out[g.User] = append(out[g.User], g)
+		return none, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the grants of users: %w", err)
+	}
+	return out, nil
+}
+
 // placeholders gives "$n, $n+1, ..." for values that follow n-1 others, and the values as arguments.
 func placeholders[T any](n int, values []T) (string, []any) {
 	list, args := "", make([]any, len(values))

@@ -57,6 +57,27 @@ func (tx *Tx) Group(ctx context.Context, group id.Group) (*directory.Group, erro
 	return &g, nil
 }
 
+// GroupsOf gives some groups at once. Whichever is not there is left out.
+func (tx *Tx) GroupsOf(ctx context.Context, groups []id.Group) (map[id.Group]directory.Group, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	out := make(map[id.Group]directory.Group, len(groups))
+	_, err := collect[struct{}](tx.query(ctx, `
+		select `+groupColumns+`
+		from groups g
+		where g.organization = $1
+			and `+tx.d.amongFew("g.id", tx.d.elements("$2")), tx.Organization, encode(groups)))(func(s scanner) (none struct{}, err error) {
+		g, err := scanGroup(s)
+		out[g.ID] = g
+		return none, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read groups: %w", err)
+	}
+	return out, nil
+}
+
 // GroupMembers gives a page of a group's direct members by id, from behind after.
 func (tx *Tx) GroupMembers(ctx context.Context, group id.Group, after string, limit int) ([]directory.Member, error) {
 	all, err := collect[directory.Member](tx.query(ctx, `

@@ -645,33 +645,42 @@ func (tx *Tx) noteProviderUser(e *access.Effective) {
 		on conflict (organization, user_id) do nothing`, tx.Organization, e.User.ID, e.User.Home, micros(tx.now))
 }
 
-// providerFacts loads what is asked of a provider's user in the organization that is served, in place of a user's row. It answers
-// whether there is such a user.
-func (tx *Tx) providerFacts(ctx context.Context, f *access.Facts, user id.User) (bool, error) {
-	var name string
-	var terms access.RelationshipSettings
-	var settings Settings
-	u := access.User{ID: user, MFA: true}
+// providerFacts loads what is asked of provider's users in the organization that is served, in place of a user's row. Whoever is none is
+// left as they are.
+func (tx *Tx) providerFacts(ctx context.Context, of map[id.User]*access.Facts, users []id.User) error {
+	if len(users) == 0 {
+		return nil
+	}
+	condition, asked := "u.id = $2", any(users[0])
+	if len(users) > 1 {
+		condition, asked = tx.d.amongFew("u.id", tx.d.elements("$2")), encode(users)
+	}
 	err := tx.across(func() error {
-		return tx.queryRow(ctx, `
-			select u.organization, case when u.display_name <> '' then u.display_name else u.user_name end, u.status, u.seated,
+		_, err := collect[struct{}](tx.query(ctx, `
+			select u.id, u.organization, case when u.display_name <> '' then u.display_name else u.user_name end, u.status, u.seated,
 				o.name, o.settings, r.document
 			from relationships r
 			join organizations o on o.organization = r.provider
 			join users u on u.organization = r.provider
 			where r.client = $1
 				and r.approved is not null
-				and u.id = $2`, tx.Organization, user).
-			Scan(&u.Home, &u.Name, &u.Status, &u.Seated, &name, decode(&settings), decode(&terms))
+				and `+condition, tx.Organization, asked))(func(s scanner) (none struct{}, err error) {
+			var name string
+			var terms access.RelationshipSettings
+			var settings Settings
+			u := access.User{MFA: true}
+			if err := s.Scan(&u.ID, &u.Home, &u.Name, &u.Status, &u.Seated, &name, decode(&settings), decode(&terms)); err != nil {
+				return none, err
+			}
+			of[u.ID].User, of[u.ID].Relationship = u, relationshipFacts(u.Home, name, settings, terms)
+			return none, nil
+		})
+		return err
 	})
-	if errors.Is(err, errNoRows) {
-		return false, nil
-	}
 	if err != nil {
-		return false, fmt.Errorf("read the provider's user %s: %w", user, err)
+		return fmt.Errorf("read the provider's users: %w", err)
 	}
-	f.User, f.Relationship = u, relationshipFacts(u.Home, name, settings, terms)
-	return true, nil
+	return nil
 }
 
 // providerShownFactor is shownFactor of a provider's user, who signs in at home.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -132,6 +133,101 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 		want("cut")
 		terms("northwind", "fieldserv", "viewer")
 		want("begun anew")
+	})
+}
+
+// A page of people asks about all of them at once, and gets what each would be told alone.
+func TestAccessOf_IsTheAccessOfEachInNoMoreStatements(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		world(t, db)
+		var users []id.User
+		for i := range 12 {
+			users = append(users, person(t, db, "northwind", fmt.Sprintf("own-%d@x.example", i)))
+		}
+		group(t, db, "inner", "Inner", "", string(users[0]), string(users[1]))
+		group(t, db, "outer", "Outer", "", "inner", string(users[1]), string(users[2]))
+		group(t, db, "loop", "Loop", "entra", "outer", string(users[3]))
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `
+				insert into group_members (organization, group_id, member_id, kind, source, added)
+				values ($1, 'inner', 'loop', 'group', 'scim', 1)`, tx.Organization)
+			return err
+		}))
+		for i, g := range []store.Grant{
+			{User: users[0], Role: "user-admin", Resource: "london-1"},
+			{User: users[4], Role: "auditor", Resource: "northwind"},
+			{Group: "outer", Role: "asset-editor", Resource: "emea"},
+			{User: users[5], Role: "viewer", Resource: "emea"},
+		} {
+			if _, err := given(t, db, operator, g); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Map(ctx, operator, store.Mapping{GroupName: "Loop", Role: "auditor", Resource: "london-1"}); err != nil {
+				return err
+			}
+			_, err := tx.SetTerms(ctx, operator, "fieldserv", access.RelationshipSettings{AllowedRoles: []id.Role{"viewer"}})
+			return err
+		}))
+		for i := range 3 {
+			users = append(users, person(t, db, "fieldserv", fmt.Sprintf("theirs-%d@x.example", i)))
+		}
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Give(ctx, operator, store.Grant{User: users[13], Role: "viewer", Resource: "london-1"})
+			return err
+		}))
+		must(t, db.Read(ctx, "northwind", func(tx *store.Tx) error {
+			alone := map[id.User]*access.Effective{}
+			grants := map[id.User][]store.Grant{}
+			for _, u := range users {
+				e, err := tx.Access(ctx, u)
+				if err != nil {
+					return err
+				}
+				alone[u] = e
+				given, _, err := tx.ListGrants(ctx, store.GrantFilter{User: u})
+				if err != nil {
+					return err
+				}
+				if given != nil {
+					grants[u] = given
+				}
+			}
+			n, err := tx.Counted(func() error {
+				together, err := tx.AccessOf(ctx, append(users, "nobody"))
+				if err != nil {
+					return err
+				}
+				if len(together) != len(users) {
+					t.Errorf("got the access of %d, want %d", len(together), len(users))
+				}
+				for u, e := range alone {
+					got := together[u]
+					if got == nil {
+						t.Errorf("%s is missing", u)
+						continue
+					}
+					if diff := cmp.Diff(e.Kept(), got.Kept()); diff != "" || e.Nothing != got.Nothing || e.User != got.User {
+						t.Errorf("%s: alone (-), together (+):\n%s", e.User.Name, diff)
+					}
+					if diff := cmp.Diff(e.GroupNames(), got.GroupNames()); diff != "" {
+						t.Errorf("%s: alone (-), together (+):\n%s", e.User.Name, diff)
+					}
+				}
+				held, err := tx.GrantsOf(ctx, users)
+				if diff := cmp.Diff(grants, held); diff != "" {
+					t.Errorf("grants alone (-), together (+):\n%s", diff)
+				}
+				return err
+			})
+			if n != 3 {
+				t.Errorf("got %d statements, want 3: the organization's people, the provider's, and grants", n)
+			}
+			return err
+		}))
 	})
 }
 

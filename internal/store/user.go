@@ -68,26 +68,48 @@ func (tx *Tx) UserDetail(ctx context.Context, user id.User) (*directory.User, er
 	if err != nil {
 		return nil, fmt.Errorf("read the groups of user %s: %w", user, err)
 	}
-	u.Sources, err = collect[directory.Source](tx.query(ctx, `
-		select directory, active, unsaid is not null, undone is not null, created
+	one := []directory.User{*u}
+	if err := tx.ReadSources(ctx, one); err != nil {
+		return nil, err
+	}
+	return &one[0], nil
+}
+
+// ReadSources adds to users what they rest on.
+func (tx *Tx) ReadSources(ctx context.Context, users []directory.User) error {
+	ids := make([]id.User, len(users))
+	places := make(map[id.User]int, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
+		places[users[i].ID] = i
+	}
+	_, err := collect[struct{}](tx.query(ctx, `
+		select user_id, directory, active, unsaid is not null, undone is not null, created
 		from directory_records
 		where organization = $1
-			and user_id = $2
-		order by created, directory`, tx.Organization, user))(func(s scanner) (directory.Source, error) {
+			and `+tx.d.amongFew("user_id", tx.d.elements("$2"))+`
+		order by created, directory`, tx.Organization, encode(ids)))(func(s scanner) (none struct{}, err error) {
+		var user id.User
 		from := directory.Source{Kind: directory.SourceRecord}
-		err := s.Scan(&from.Directory, &from.Active, &from.Unsaid, &from.Undone, at(&from.Since))
-		return from, err
+		if err = s.Scan(&user, &from.Directory, &from.Active, &from.Unsaid, &from.Undone, at(&from.Since)); err == nil {
+			of := &users[places[user]]
+			of.Sources = append(of.Sources, from)
+		}
+		return none, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the sources of user %s: %w", user, err)
+		return fmt.Errorf("read what users rest on: %w", err)
 	}
-	if u.KeptWithoutDirectory {
-		u.Sources = append(u.Sources, directory.Source{Kind: directory.WithoutOne, Active: true})
+	for i := range users {
+		u := &users[i]
+		if u.KeptWithoutDirectory {
+			u.Sources = append(u.Sources, directory.Source{Kind: directory.WithoutOne, Active: true})
+		}
+		if u.Local != directory.NoSource && u.Status != directory.Deleted {
+			u.Sources = append(u.Sources, directory.Source{Kind: u.Local, Active: true, Since: u.Created})
+		}
 	}
-	if u.Local != directory.NoSource && u.Status != directory.Deleted {
-		u.Sources = append(u.Sources, directory.Source{Kind: u.Local, Active: true, Since: u.Created})
-	}
-	return u, nil
+	return nil
 }
 
 // UserFilter narrows a list of users.
