@@ -118,6 +118,9 @@ func observe(log *slog.Logger, m *metrics) func(http.Handler) http.Handler {
 				m.observe(face, r.Method, a.status, took)
 				level := slog.LevelInfo
 				switch {
+				case face == faceHealth && a.status == http.StatusServiceUnavailable:
+					// A node that stops says so to every look at it, and one whose store is away has said why.
+					level = slog.LevelDebug
 				case a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented:
 					level = slog.LevelError
 				case face == faceHealth:

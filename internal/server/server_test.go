@@ -61,6 +61,18 @@ func TestServer_HealthOnBothStores(t *testing.T) {
 	})
 }
 
+// Each restart would be an alarm otherwise: whoever balances looks several times a second.
+func TestServer_AStoppingNodeIsNoErrorInTheLog(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	s := node(t, storetest.Open(t, storetest.SQLite), &said)
+	s.draining.Store(true)
+	if rec := ask(s, http.MethodGet, "/readyz"); rec.Code != http.StatusServiceUnavailable || !strings.Contains(said.String(), `"level":"DEBUG","msg":"request"`) ||
+		strings.Contains(said.String(), "ERROR") {
+		t.Errorf("%d: %s", rec.Code, said.String())
+	}
+}
+
 // RFC 9110 section 9.1: whoever serves GET serves HEAD. What takes neither still says so.
 func TestServer_HeadIsServedWhereGetIs(t *testing.T) {
 	t.Parallel()
