@@ -91,7 +91,7 @@ func attributesOf(model schema.Attributes) []*Attribute {
 	for _, m := range model {
 		a := &Attribute{
 			Name: m.Name(), Type: Type(m.AttributeType()), MultiValued: m.MultiValued(), Description: m.Description(),
-			Required: m.Required(), CaseExact: m.CaseExact(), CanonicalValues: m.CanonicalValues(),
+			Required: m.Required(), CaseExact: m.CaseExact(), CanonicalValues: append([]string(nil), m.CanonicalValues()...), // an empty list is none
 			Mutability: MutabilityKind(m.Mutability()), Returned: ReturnedKind(m.Returned()),
 			Uniqueness: UniquenessKind(m.Uniqueness()), Sub: attributesOf(m.SubAttributes()),
 		}
