@@ -29,6 +29,9 @@ type commands struct {
 	Token   struct {
 		Create tokenCommand `cmd:"" help:"Make a bearer token and print it, once."`
 	} `cmd:"" help:"Tokens for identity providers and for the admin API."`
+	Key struct {
+		Change keyCommand `cmd:"" help:"Change the key that assertions to SAML applications are signed with before its time, and print the new certificate."`
+	} `cmd:"" help:"The key of the SAML identity provider."`
 	Recover  recoverCommand  `cmd:"" help:"Print a link by which one user comes in once, when their identity provider does not let them, or an operator who lost password or factor comes back."`
 	Simulate simulateCommand `cmd:"" help:"Play an identity provider's provisioning against any SCIM server."`
 	Check    checkCommand    `cmd:"" help:"Check a server against its standard."`

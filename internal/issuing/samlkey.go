@@ -3,11 +3,16 @@ package issuing
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/vestibule-id/vestibule/internal/audit"
 	"github.com/vestibule-id/vestibule/internal/expiry"
+	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/saml"
 	"github.com/vestibule-id/vestibule/internal/seal"
 	"github.com/vestibule-id/vestibule/internal/store"
@@ -155,6 +160,63 @@ func (p *Provider) rotateAssertions(ctx context.Context, first bool) error {
 		}
 		return nil
 	})
+}
+
+// ChangeAssertionKey has the key that assertions are signed with followed before its time, and gives its successor's certificate and when
+// that signs. With a term the successor is published from now on, as with every rotation; without one, for a key that may have leaked,
+// it signs at once and the old one is published no more: applications that were given a certificate refuse people until they have it.
+func ChangeAssertionKey(ctx context.Context, db *store.DB, actor audit.Actor, in time.Duration) (cert *x509.Certificate, from time.Time, err error) {
+	private, made, err := saml.MakeKey(db.Now())
+	if err != nil {
+		return nil, from, err
+	}
+	successor := store.AssertionKey{ID: seal.Handle()[:16], State: string(oidc.KeyNext), Certificate: made}
+	successor.Private = db.Keys.Seal(assertionPlace(successor.ID), private)
+	err = db.System().Write(ctx, func(tx *store.SystemTx) error {
+		tx.LockAssertionKeys(ctx)
+		keys, err := tx.AssertionKeys(ctx)
+		if err != nil {
+			return err
+		}
+		record := func(action, key string) {
+			e := audit.Event{
+				Actor: actor, Action: "signing-key." + action, TargetKind: "signing-key", TargetID: key, TargetName: expiry.Assertions,
+			}
+			if action != "dropped" {
+				e.After, _ = json.Marshal(map[string]time.Time{"activates": from})
+			}
+			tx.Record(ctx, e)
+		}
+		at := func(state oidc.KeyState) int {
+			return slices.IndexFunc(keys, func(k store.AssertionKey) bool { return k.State == string(state) })
+		}
+		active, next := at(oidc.KeyActive), at(oidc.KeyNext)
+		if active < 0 {
+			return fault.New(fault.NotFound, "There is no key to change: the first one is made when a SAML application or its operator asks for %s.", pathSAMLMetadata)
+		}
+		from = tx.Now().Add(in)
+		follows, action := successor, "made"
+		if next >= 0 && in > 0 {
+			// Applications hold it already, as far as they read the metadata.
+			follows, action = keys[next], "scheduled"
+			tx.ScheduleKey(ctx, store.AssertionKeys, follows.ID, from)
+		} else {
+			if in <= 0 {
+				// The next one lay where the leaked one did.
+				follows.State = string(oidc.KeyActive)
+				for _, k := range keys {
+					tx.DropKey(ctx, store.AssertionKeys, k.ID)
+					record("dropped", k.ID)
+				}
+			}
+			follows.Activates = from
+			tx.AddAssertionKey(ctx, follows)
+		}
+		record(action, follows.ID)
+		cert = follows.Certificate
+		return nil
+	})
+	return cert, from, err
 }
 
 // timesOf gives what a rotation is planned by.

@@ -62,6 +62,15 @@ func (tx *SystemTx) MoveKey(ctx context.Context, in KeyTable, key, state string,
 	tx.Bump(ctx, "keys")
 }
 
+// ScheduleKey says anew when a next key is to sign.
+func (tx *SystemTx) ScheduleKey(ctx context.Context, in KeyTable, key string, activates time.Time) {
+	tx.queue(`
+		update `+string(in)+`
+		set activates = $1
+		where id = $2`, micros(activates), key)
+	tx.Bump(ctx, "keys")
+}
+
 // DropKey takes a key out of use for good; the row stays as a record, without the private half.
 func (tx *SystemTx) DropKey(ctx context.Context, in KeyTable, key string) {
 	tx.queue(`
