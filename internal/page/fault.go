@@ -29,7 +29,7 @@ var answers = map[fault.Kind]struct {
 	fault.Internal:        {http.StatusInternalServerError, "Something went wrong on our side", "Try again. If it stays, give the code below to whoever runs this installation."},
 	fault.Invalid:         {http.StatusUnprocessableEntity, "That does not work as entered", "Go back, correct what is named above, and send it again."},
 	fault.Unauthenticated: {http.StatusUnauthorized, "Please sign in", "Sign in and open the page again."},
-	fault.Forbidden:       {http.StatusForbidden, "You may not do this", "Ask an administrator of the organization for the access named above."},
+	fault.Forbidden:       {http.StatusForbidden, "You may not do this", "Ask for the access named above, or go back to what you may see."},
 	fault.NotFound:        {http.StatusNotFound, "There is nothing here", "Check the address. It may have been deleted, or it belongs to another organization."},
 	fault.Conflict:        {http.StatusConflict, "That collides with something that exists", "Resolve what is named above, then try again."},
 	fault.Stale:           {http.StatusPreconditionFailed, "Someone else changed this meanwhile", "Open the page again to see the present state, then repeat your change."},

@@ -100,6 +100,9 @@ func (f *flow) invitationRefused(w http.ResponseWriter, r *http.Request, org id.
 	}
 	status, failure := page.FailureOf(err)
 	failure.Title, failure.Back, failure.Where = "This invitation cannot be used", "/signin?return_to=/", "Sign in"
+	if why.Kind == fault.NotFound {
+		failure.Do = "Is there no newer letter, ask whoever invited you to send it again. Whoever has accepted already signs in."
+	}
 	if id.Declared(string(org)) && (why.Code == invitation.CodeUsed || why.Code == invitation.CodeOvertaken) {
 		failure.Back = "/signin?" + url.Values{"organization": {string(org)}, "return_to": {"/o/" + string(org) + "/me"}}.Encode()
 	}

@@ -118,7 +118,7 @@ var wordsOf = map[connection.Code]words{
 	connection.CodeUnverified:    {http.StatusForbidden, "Your address is not confirmed", "Your identity provider does not vouch for your email address, so no account could be made at %s.", "Confirm your address there and sign in again.", true},
 	connection.CodeEmailTaken:    {http.StatusForbidden, "Somebody holds this address", "An account of %s has this address already and is not tied to your sign-in.", askAdministrator, false},
 
-	CodeAttempt:         {http.StatusGone, "This sign-in is over", "It was finished already, took longer than ten minutes, or was begun in another browser.", "Go back to where you started and sign in again.", false},
+	CodeAttempt:         {http.StatusGone, "This sign-in is over", "It was finished already, took longer than ten minutes, was begun in another browser, or this browser keeps no cookies.", "Go back to the application or the page where you started, and sign in from there. Back and reload do not work: each sign-in counts once.", false},
 	CodeProvider:        {http.StatusBadGateway, "Your identity provider's answer could not be used", "What it answered does not fit how %s set it up here.", askAdministrator, true},
 	CodeUnreachable:     {http.StatusServiceUnavailable, "Your identity provider does not answer", "The identity provider of %s could not be reached in time.", "Try again in a minute.", true},
 	CodeDenied:          {http.StatusForbidden, "Your identity provider turned you away", "It did not sign you in to %s.", "Try again. If it stays, your IT department can see why, and may have to assign this application to you.", true},
