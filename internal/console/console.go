@@ -84,6 +84,8 @@ func (c *Console) organization(r chi.Router) {
 	r.Post("/me/sessions/{session}/end", c.change(c.endOwnSession))
 	c.mountAccount(r)
 	r.Get("/inbox", c.view("inbox", "Needs roles", c.inbox))
+	r.Get("/inbox/settle", c.view("inbox", "Leave all as is", c.confirmSettleAll))
+	r.Post("/inbox/settle", c.change(c.settleAll))
 	r.Get("/users", c.view("users", "Users", c.users))
 	r.Route("/users/{user}", func(r chi.Router) {
 		r.Get("/", c.view("users", "User", c.user))

@@ -119,10 +119,35 @@ func TestSetup_OneLinkMakesOneOperator(t *testing.T) {
 				t.Errorf("a spent link answers %d", got.status)
 			}
 		}
-		if got := h.browser().get("/setup"); got.status != http.StatusGone {
-			t.Errorf("setup afterwards answers %d", got.status)
+		got := h.browser().get("/setup")
+		if way, _ := got.Find("main a.button").Attr("href"); got.status != http.StatusGone || way != "/operator/signin" {
+			t.Errorf("setup afterwards answers %d and leads to %q, want to the operators' sign-in", got.status, way)
 		}
 	})
+}
+
+// Whoever is signed in and is asked again reads why, and only for the password.
+func TestOperator_IsToldWhyThePasswordIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	h := declared(t)
+	const there = "/operator/signin?return_to=%2Fo%2Fnorthwind%2Fusers"
+	if got := h.browser().page(there).text("h1"); got != "Operator sign-in" {
+		t.Errorf("a stranger reads %q", got)
+	}
+	b := h.operator()
+	asked := b.page(there)
+	if got := asked.text("h1"); got != "Show that it is you" {
+		t.Errorf("who is signed in reads %q", got)
+	}
+	if got, _ := asked.Find("#email").Attr("value"); got != "opal@example.com" {
+		t.Errorf("the address is %q", got)
+	}
+	if got := b.post("/operator/signin", "return_to", "/o/northwind/users", "anew", "1", "email", "opal@example.com", "password", "wrong horse battery"); got.text("h1") != "Show that it is you" {
+		t.Errorf("after a wrong password: %d %q", got.status, got.text("h1"))
+	}
+	if got := b.post("/operator/signin", "return_to", "/o/northwind/users", "anew", "1", "email", "opal@example.com", "password", operatorPassword); got.location != "/o/northwind/users" {
+		t.Errorf("the password leads to %q", got.location)
+	}
 }
 
 func TestOperator_ComesBackWithThePassword(t *testing.T) {
@@ -389,6 +414,48 @@ func TestInbox_WhoGetsARoleOrIsLeftLeavesIt(t *testing.T) {
 		if len(grants) != 1 || grants[0].Role != "asset-editor" || grants[0].Resource != "london-1" || grants[0].Reason != "joins the team" ||
 			grants[0].GrantedByName != "Adam Admin" {
 			t.Errorf("stored: %+v", grants)
+		}
+	})
+}
+
+// The first push of a directory brings everybody at once: whom a search finds there, and all who wait, are left as they are in one step.
+func TestInbox_AllWhoWaitAreLeftAsTheyAre(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		h.declare()
+		h.user("northwind", "Lena Later")
+		h.user("northwind", "Liv Later")
+		b := h.as("northwind", "Adam Admin")
+		waiting := func(query string) []string {
+			var got []string
+			b.page("/o/northwind/inbox" + query).Find("tbody .who a").Each(func(_ int, s *goquery.Selection) { got = append(got, s.Text()) })
+			return got
+		}
+		if diff := cmp.Diff(waiting("?q=LATER"), []string{"Lena Later", "Liv Later"}); diff != "" {
+			t.Error(diff)
+		}
+		if got := b.page("/o/northwind/inbox?q=nobody").text(".empty h2"); got != "Nobody of this name waits" {
+			t.Errorf("a search for nobody says %q", got)
+		}
+		if got := b.page("/o/northwind/inbox/settle?q=later").text(".follows li"); !strings.Contains(got, "2 people found by “later” keep what everybody has") {
+			t.Errorf("asked before: %q", got)
+		}
+		if got := h.as("northwind", "Dana Dubois").post("/o/northwind/inbox/settle"); got.status != http.StatusForbidden {
+			t.Errorf("who may give nothing: %d", got.status)
+		}
+		events := h.eventCount()
+		if got := b.post("/o/northwind/inbox/settle", "q", "later"); got.status != http.StatusSeeOther {
+			t.Fatalf("answers %d: %s", got.status, got.text("main"))
+		}
+		if diff := cmp.Diff(waiting(""), []string{"Niko New"}); diff != "" {
+			t.Error(diff)
+		}
+		if got := h.eventCount() - events; got != 2 {
+			t.Errorf("%d events, want one for each", got)
+		}
+		if got := b.post("/o/northwind/inbox/settle"); got.status != http.StatusSeeOther || waiting("") != nil {
+			t.Errorf("answers %d, and there wait %v", got.status, waiting(""))
 		}
 	})
 }

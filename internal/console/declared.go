@@ -42,7 +42,8 @@ func treeOf(t *access.Tree, given map[id.Resource]int) leaf {
 
 type resources struct {
 	*frame
-	Tree leaf
+	Tree  leaf
+	Count int
 }
 
 func (c *Console) resources(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -56,7 +57,7 @@ func (c *Console) resources(v *visit, tx *store.Tx) (templ.Component, error) {
 			return nil, err
 		}
 	}
-	return resourcesPage(resources{v.frame, treeOf(v.organization.Tree, given)}), nil
+	return resourcesPage(resources{v.frame, treeOf(v.organization.Tree, given), len(v.organization.Tree.All())}), nil
 }
 
 // directoryLine is a directory with how it is doing.

@@ -200,6 +200,14 @@ func number(n int) string {
 	return s
 }
 
+// atLeast writes a count that is not counted beyond a thousand.
+func atLeast(n int) string {
+	if n >= 1000 {
+		return number(1000) + "+"
+	}
+	return number(n)
+}
+
 func initial(name string) string {
 	for _, c := range name {
 		if unicode.IsLetter(c) || unicode.IsDigit(c) {

@@ -67,9 +67,16 @@ func (c *Console) setup(w http.ResponseWriter, r *http.Request) error {
 	case open:
 		return page.Render(w, r, http.StatusOK, setupPage(setupForm{}))
 	case operator:
-		return fault.New(fault.Gone, "The setup of this installation is finished, and its one-time link was used.")
+		page.RefuseWith(w, r, c.Log, http.StatusGone, page.Failure{
+			Title: "This installation is set up", Said: "Its one-time link was used: there is an operator.",
+			Do: "Sign in as operator with the address and the password that were chosen then. Who has lost them asks somebody at the machine to run “vestibule recover”.", Back: "/operator/signin", Where: "Sign in as operator",
+		})
+		return nil
 	}
-	return fault.New(fault.Gone, "The one-time link has expired. Starting a node prints a new one.")
+	page.RefuseWith(w, r, c.Log, http.StatusGone, page.Failure{
+		Title: "This link is over", Said: "The one-time link has expired.", Do: "Start the node again: it prints a new link, for as long as there is no operator.",
+	})
+	return nil
 }
 
 func (c *Console) claim(w http.ResponseWriter, r *http.Request) error {
@@ -138,6 +145,15 @@ func (c *Console) claim(w http.ResponseWriter, r *http.Request) error {
 // operatorForm is what the operator's sign-in page was filled in with.
 type operatorForm struct {
 	Email, ReturnTo, Error string
+	// Anew: they are signed in, and are asked once more before something that a browser left open must not do.
+	Anew bool
+}
+
+func (f operatorForm) heading() string {
+	if f.Anew {
+		return "Show that it is you"
+	}
+	return "Operator sign-in"
 }
 
 // operatorSignIn asks for the password; of an operator who is signed in and is to show it anew, for a factor where they have one.
@@ -155,7 +171,11 @@ func (c *Console) operatorSignIn(w http.ResponseWriter, r *http.Request) error {
 			return c.onward(w, r, next, cookie)
 		}
 	}
-	return page.Render(w, r, http.StatusOK, operatorSignInPage(operatorForm{ReturnTo: r.URL.Query().Get("return_to")}))
+	f := operatorForm{ReturnTo: r.URL.Query().Get("return_to")}
+	if o != nil && f.ReturnTo != "" {
+		f.Email, f.Anew = o.Email, true
+	}
+	return page.Render(w, r, http.StatusOK, operatorSignInPage(f))
 }
 
 func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
@@ -163,7 +183,7 @@ func (c *Console) operatorEnter(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
 	}
-	f := operatorForm{Email: strings.TrimSpace(r.PostForm.Get("email")), ReturnTo: r.PostForm.Get("return_to")}
+	f := operatorForm{Email: strings.TrimSpace(r.PostForm.Get("email")), ReturnTo: r.PostForm.Get("return_to"), Anew: r.PostForm.Get("anew") != ""}
 	var o store.Operator
 	var hash string
 	err := c.DB.System().Write(ctx, func(tx *store.SystemTx) (err error) {

@@ -14,6 +14,9 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
+// manyPicks is how long a list of choices may be before it scrolls by itself and can be narrowed: about what a phone shows.
+const manyPicks = 12
+
 // perPage is how many users a page shows.
 const perPage = 25
 
@@ -73,6 +76,7 @@ type usersList struct {
 	Seats     string
 	Full      bool
 	Scope     string             // what part of the organization the viewer sees, if not all
+	Invites   bool               // the viewer may invite
 	Providers []relationshipLine // whose people work here too, for those who decide on that
 }
 
@@ -118,6 +122,7 @@ func (c *Console) users(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	l.Seats, l.Full = seats(limit, used), limit > 0 && used >= limit
+	l.Invites = v.viewer.may(access.UsersManage)
 	if v.provides() == nil {
 		serving, err := tx.Providers(v.ctx)
 		if err != nil {
@@ -217,9 +222,9 @@ type inboxLine struct {
 
 type inbox struct {
 	*frame
-	Lines  []inboxLine
-	Next   string
-	Reason string // why the viewer sees nobody here
+	Lines []inboxLine
+	Query string
+	Next  string
 }
 
 func (c *Console) inbox(v *visit, tx *store.Tx) (templ.Component, error) {
@@ -227,15 +232,15 @@ func (c *Console) inbox(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, fault.New(fault.Forbidden, "The inbox is for those who may give roles in %s, and you hold no role that may. An administrator of %s can give you one.",
 			v.organization.Name, v.organization.Name)
 	}
+	b := inbox{frame: v.frame, Query: strings.TrimSpace(v.query("q"))}
 	list, next, err := tx.ListUsers(v.ctx, store.UserFilter{
-		Awaiting: true, Only: v.viewer.inboxOnly(), Cursor: v.query("cursor"), Limit: perPage,
+		Awaiting: true, Query: b.Query, Only: v.viewer.inboxOnly(), Cursor: v.query("cursor"), Limit: perPage,
 	})
 	if err != nil {
 		return nil, err
 	}
-	b := inbox{frame: v.frame}
 	if next != "" {
-		b.Next = string(v.at("inbox", "cursor", next))
+		b.Next = string(v.at("inbox", "q", b.Query, "cursor", next))
 	}
 	if err := tx.ReadSources(v.ctx, list); err != nil {
 		return nil, err
@@ -322,6 +327,55 @@ func (c *Console) settle(v *visit, tx *store.Tx) (string, string, error) {
 		return "", "", err
 	}
 	return u.Name() + " stays as is and no longer waits here.", string(v.at("inbox")), nil
+}
+
+// settledAtOnce is how many are left as they are in one step: one transaction with an event for each.
+const settledAtOnce = 500
+
+// settleAll asks before everybody in the inbox, or whom the search found there, is left as is.
+type settleAll struct {
+	*frame
+	Query string
+	Found int // settledAtOnce at most
+	More  bool
+}
+
+// whoWaits lists the next of the inbox that a search finds.
+func (v *visit) whoWaits(tx *store.Tx, query string) (list []directory.User, more bool, err error) {
+	if !v.viewer.gives() {
+		return nil, false, fault.New(fault.Forbidden, "Leaving people as they are is for those who may give them roles.")
+	}
+	list, next, err := tx.ListUsers(v.ctx, store.UserFilter{Awaiting: true, Query: query, Only: v.viewer.inboxOnly(), Limit: settledAtOnce})
+	return list, next != "", err
+}
+
+func (c *Console) confirmSettleAll(v *visit, tx *store.Tx) (templ.Component, error) {
+	s := settleAll{frame: v.frame, Query: strings.TrimSpace(v.query("q"))}
+	list, more, err := v.whoWaits(tx, s.Query)
+	s.Found, s.More = len(list), more
+	return settleAllPage(s), err
+}
+
+// settleAll is "leave all as is": for a directory's first push, when everybody comes at once.
+func (c *Console) settleAll(v *visit, tx *store.Tx) (string, string, error) {
+	query := strings.TrimSpace(v.form("q"))
+	list, more, err := v.whoWaits(tx, query)
+	if err != nil {
+		return "", "", err
+	}
+	for i := range list {
+		if err := tx.Settle(v.ctx, list[i].ID, v.viewer.actor); err != nil {
+			return "", "", err
+		}
+	}
+	said := people(len(list)) + " stay as they are and no longer wait here."
+	if len(list) == 1 {
+		said = list[0].Name() + " stays as is and no longer waits here."
+	}
+	if more {
+		said += " More still wait: do it again for the next."
+	}
+	return said, string(v.at("inbox", "q", query)), nil
 }
 
 // parseDay reads the value of a date field: the first moment of that day, UTC.

@@ -38,6 +38,48 @@
     history.replaceState(null, "", text ? "?" + text : location.pathname);
   });
 
+  // A long list on the page is narrowed to what contains the words typed: an entry stays with those it stands under, and what is
+  // ticked stays always, so that nothing is saved unseen.
+  const narrow = (field) => {
+    const list = document.getElementById(field.dataset.narrow);
+    const words = field.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+    const has = (e) => words.every((w) => e.textContent.toLocaleLowerCase().includes(w));
+    let found = 0;
+    const branch = (li, above) => {
+      const own = has(li.querySelector(":scope > .leaf"));
+      let below = false;
+      for (const child of li.querySelectorAll(":scope > ul > li")) below = branch(child, above || own) || below;
+      if (own) found++;
+      li.hidden = !(above || own || below);
+      return own || below;
+    };
+    if (list.matches(".tree")) for (const li of list.children) branch(li, false);
+    else {
+      let over = 0; // how deep the entry is that needs those it stands under
+      for (const e of [...list.querySelectorAll(":scope > [data-depth]")].reverse()) {
+        const own = has(e), depth = Number(e.dataset.depth);
+        if (own) found++;
+        e.hidden = !(own || depth < over || e.querySelector("input:checked:not(:disabled)"));
+        if (!e.hidden) over = depth;
+      }
+    }
+    const said = field.parentElement.querySelector("[role=status]");
+    said.textContent = words.length === 0 ? "" : found === 0 ? "None has these words." : `${found} found`;
+  };
+  document.addEventListener("input", (event) => {
+    if (event.target.matches("[data-narrow]")) narrow(event.target);
+  });
+  // It is part of no form: what it narrows is not chosen anew, nor sent, by typing here.
+  for (const kind of ["change", "keydown"]) document.addEventListener(kind, (event) => {
+    if (!event.target.matches?.("[data-narrow]")) return;
+    if (kind === "change") event.stopPropagation();
+    else if (event.key === "Enter") event.preventDefault();
+  }, true);
+  // The form around a list may be drawn anew while it is narrowed.
+  document.addEventListener("htmx:after:swap", () => {
+    for (const field of document.querySelectorAll("[data-narrow]")) if (field.value) narrow(field);
+  });
+
   // Copy buttons appear only where copying works.
   const ready = () => {
     for (const button of document.querySelectorAll("[data-copy]")) {
