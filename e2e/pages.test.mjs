@@ -93,6 +93,8 @@ describe("every page", { timeout: 600_000 }, () => {
     home: "/",
     overview: "/o/northwind/",
     inbox: "/o/northwind/inbox",
+    "inbox-nobody": "/o/northwind/inbox?q=no-such-person",
+    "inbox-settle": "/o/northwind/inbox/settle",
     mailbox: "/operator/mailbox",
     "operator-security": "/operator/security",
     "operator-calendar": "/operator/calendar",
