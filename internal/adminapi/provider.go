@@ -215,6 +215,7 @@ func (a *API) providers(api huma.API) {
 		OfProvider
 		Paging
 		Email string `query:"email" maxLength:"254"`
+		Q     string `query:"q" maxLength:"200" doc:"Part of the name, the address or the userName, of those who are listed"`
 	},
 	) (out *List[ProviderUser], err error) {
 		err = a.read(ctx, in.Organization, func(tx *store.Tx) error {
@@ -226,7 +227,7 @@ func (a *API) providers(api huma.API) {
 				out = listOf([]store.ProviderUser{u}, "", providerUserOf)
 				return err
 			}
-			users, next, err := tx.ProviderUsers(ctx, in.Provider, in.Cursor, in.Limit)
+			users, next, err := tx.ProviderUsers(ctx, in.Provider, in.Q, in.Cursor, in.Limit)
 			out = listOf(users, next, providerUserOf)
 			return err
 		})

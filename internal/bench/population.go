@@ -128,7 +128,7 @@ func (v *vestibule) load(ctx context.Context, n int) error {
 	}
 	// What is outside of packs is searched one by one: at most so many.
 	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(time.Second) {
-		packed, err := v.sqlOf(ctx, `select coalesce(sum(records), 0) from name_packs where published = true`)
+		packed, err := v.sqlOf(ctx, `select coalesce(sum(records), 0) from name_packs where published = true and directory <> ''`)
 		if err != nil {
 			return err
 		}

@@ -169,6 +169,7 @@ type providerView struct {
 	*frame
 	Line   relationshipLine
 	People []providerPerson
+	Query  string
 	Next   string
 	All    []string // what everybody of the provider holds by its default roles
 }
@@ -206,12 +207,13 @@ func (c *Console) provider(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	page.All = heldWords(all)
-	people, next, err := tx.ProviderUsers(v.ctx, l.Provider, v.query("cursor"), perPage)
+	page.Query = strings.TrimSpace(v.query("q"))
+	people, next, err := tx.ProviderUsers(v.ctx, l.Provider, page.Query, v.query("cursor"), perPage)
 	if err != nil {
 		return nil, err
 	}
 	if next != "" {
-		page.Next = string(v.at(l.path(""), "cursor", next))
+		page.Next = string(v.at(l.path(""), "q", page.Query, "cursor", next))
 	}
 	ids := make([]id.User, len(people))
 	for i, u := range people {

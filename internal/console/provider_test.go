@@ -252,5 +252,13 @@ func TestProviders_ManyPeopleAreShownByPages(t *testing.T) {
 		if first.text("tbody th a") == "" || strings.Contains(first.text("tbody"), second.text("tbody th a")) {
 			t.Errorf("the second page: %s", second.text("tbody"))
 		}
+		found := owner.page("/o/northwind/providers/fieldserv?q=SOMEBODYC")
+		if found.Find("tbody tr").Length() != 1 || found.text("tbody th a") != "SomebodyC Field" {
+			t.Errorf("by name: %s", found.text("main"))
+		}
+		nobody := owner.page("/o/northwind/providers/fieldserv?q=Olivia")
+		if value, _ := nobody.Find("#q").Attr("value"); value != "Olivia" || !strings.Contains(nobody.text("main"), "Nobody matches") {
+			t.Errorf("nobody by name: %s", nobody.text("main"))
+		}
 	})
 }

@@ -94,7 +94,7 @@ func TestProvider_ATokenSpeaksOfTheClientAndSaysWhoComesFromOutside(t *testing.T
 			}
 		}
 		w.write(northwind, func(tx *store.Tx) error {
-			seen, _, err := tx.ProviderUsers(w.ctx, other, "", 50)
+			seen, _, err := tx.ProviderUsers(w.ctx, other, "", "", 50)
 			if err == nil && (len(seen) != 1 || seen[0].Email != "mia@other.example" || seen[0].Logins != 1 || seen[0].HomeName != "other") {
 				t.Errorf("who was here: %+v", seen)
 			}

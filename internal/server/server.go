@@ -110,6 +110,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	worker.Every("relationships", time.Minute, o.DB.EndServed)
 	worker.Every("silences", 15*time.Minute, o.DB.TellSilences)
 	worker.Every("names", 5*time.Second, func(ctx context.Context) error { return o.DB.IndexNames(ctx, store.WorthIndexing) })
+	// People come by directories and by other doors: an index that is half a minute late costs a search a few milliseconds.
+	worker.Every("people", 30*time.Second, func(ctx context.Context) error { return o.DB.IndexPeople(ctx, store.WorthIndexing) })
 	worker.Handle(outbox.BackChannelLogout, provider.SendLogout(guard.Client()))
 	worker.Handle(outbox.Mail, job.Letters(o.DB, mailer))
 	worker.Handle(outbox.ResetAsked, job.Resets(o.DB))

@@ -145,10 +145,10 @@ const newcomerUnmet = `(
 					and i.closed is null
 				limit 1) is null
 			and s.user_id > coalesce((
-				select x.fence
+				select max(x.fence)
 				from name_indexes x
 				where x.organization = $1
-					and x.directory = $2), '')
+					and x.directory in ($2, '')), '')
 			and (s.manager = '' or (
 				select m.user_id
 				from directory_records m

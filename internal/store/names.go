@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // Who searches a directory for a part of a userName or a displayName reads its name index first. PostgreSQL's own trigram
@@ -29,6 +30,12 @@ import (
 // stores an id below the fence (a record for a user who was here before), notes it. The fence is raised while nobody writes
 // in the organization, and the records up to it are read after that: whoever is read as below it then is committed, and
 // whoever comes later sees it.
+//
+// The organization's people, whom administrators search by a part of a name, a userName or an address, have an index like a
+// directory's (names_people.go). A user has many doors to be renamed by, so a trigger notes it.
+
+// people stands where a directory's id does, for the index of all users of an organization.
+const people id.Directory = ""
 
 // The measures of the name index.
 const (
@@ -65,6 +72,24 @@ func grams(text string, mark int64, into func(int64)) {
 	}
 }
 
+// shortGrams gives each one, two and three characters in a row of a text.
+func shortGrams(text string, into func(int64)) {
+	var one, two int64
+	n := 0
+	for _, r := range text {
+		three := (two<<21 | int64(r)) & math.MaxInt64
+		two = (one<<21 | int64(r))
+		one = int64(r)
+		into(one)
+		if n++; n >= 2 {
+			into(two)
+		}
+		if n >= gramLength {
+			into(three)
+		}
+	}
+}
+
 // pack is one under way.
 type pack struct {
 	ids   []uuid.UUID
@@ -73,7 +98,7 @@ type pack struct {
 
 func newPack() *pack { return &pack{lists: map[int64][]uint16{}} }
 
-func (p *pack) add(r namedRecord) error {
+func (p *pack) add(r *namedRecord) error {
 	u, err := uuid.Parse(r.id)
 	if err != nil || u.String() != r.id {
 		return fmt.Errorf("the id %q of a record is no UUID", r.id)
@@ -85,8 +110,7 @@ func (p *pack) add(r namedRecord) error {
 			p.lists[gram] = append(list, place)
 		}
 	}
-	grams(r.userName, userNameMark, into)
-	grams(r.displayName, displayNameMark, into)
+	r.grams(into)
 	return nil
 }
 
@@ -176,6 +200,48 @@ func (db *DB) IndexNames(ctx context.Context, least int) error {
 	return errors.Join(failed...)
 }
 
+// IndexPeople does the same for the users of every organization.
+func (db *DB) IndexPeople(ctx context.Context, least int) error {
+	var list []id.Organization
+	err := db.System().Read(ctx, func(tx *SystemTx) (err error) {
+		list, err = column[id.Organization](tx.lastQuery(ctx, `
+			select o.organization
+			from organizations o
+			where (
+					select count(*)
+					from (
+						select 1
+						from users u
+						where u.organization = o.organization
+							and u.id > coalesce((
+								select x.reached
+								from name_indexes x
+								where x.organization = o.organization
+									and x.directory = ''), '')
+						limit cast($1 as bigint)) s) >= cast($1 as bigint)
+				or (
+					select count(*)
+					from (
+						select 1
+						from name_changes c
+						where c.organization = o.organization
+							and c.directory = ''
+						limit cast($1 as bigint)) s) >= cast($1 as bigint)
+			order by o.organization`, least))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for people to index: %w", err)
+	}
+	var failed []error
+	for _, org := range list {
+		if err := db.indexNames(ctx, org, people, least); err != nil {
+			failed = append(failed, fmt.Errorf("index the people of %s: %w", org, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // errOvertaken says that another node has made the same pack.
 var errOvertaken = errors.New("another node was faster")
 
@@ -217,14 +283,14 @@ func (db *DB) raiseFence(ctx context.Context, org id.Organization, dir id.Direct
 		tx.alone()
 		tx.queue(`
 			insert into name_indexes (organization, directory, fence, reached, version, packs)
-			select d.organization, d.id, coalesce((
+			select d.organization, d.directory, coalesce((
 					select max(r.user_id)
-					from directory_records r
+					from `+nameSource(dir)+` r
 					where r.organization = $1
 						and r.directory = $2), ''), '', 1, 0
-			from directories d
+			from `+nameOwner(dir)+` d
 			where d.organization = $1
-				and d.id = $2
+				and d.directory = $2
 			on conflict (organization, directory) do update
 			set fence = excluded.fence
 			where excluded.fence > name_indexes.fence`, org, dir)
@@ -236,14 +302,58 @@ func (db *DB) raiseFence(ctx context.Context, org id.Organization, dir id.Direct
 	return err
 }
 
-// namedRecord is a record as the index sees it.
-type namedRecord struct{ id, userName, displayName string }
+// nameSource are the records of a directory, or the people of an organization in their place.
+func nameSource(dir id.Directory) string {
+	if dir == people {
+		return `(
+				select u.organization, '' as directory, u.id as user_id, u.user_name_key, u.display_name as display_name_key, u.email_key
+				from users u)`
+	}
+	return `(
+				select d.organization, d.directory, d.user_id, d.user_name_key, d.display_name_key, null as email_key
+				from directory_records d)`
+}
 
-const namedColumns = "r.user_id, r.user_name_key, r.display_name_key"
+// nameOwner is what an index is of and goes with: a directory, or an organization.
+func nameOwner(dir id.Directory) string {
+	if dir == people {
+		return `(
+				select organization, '' as directory
+				from organizations)`
+	}
+	return `(
+				select organization, id as directory
+				from directories)`
+}
 
-func scanNamed(s scanner) (r namedRecord, err error) {
-	err = s.Scan(&r.id, &r.userName, orEmpty(&r.displayName))
-	return r, err
+// namedRecord is a record as the index sees it, or a user.
+type namedRecord struct {
+	id, userName, displayName, email string
+	user                             bool
+}
+
+// grams gives what a record is listed by. A user's texts are searched together, and by one or two characters as well.
+func (r *namedRecord) grams(into func(int64)) {
+	if !r.user {
+		grams(r.userName, userNameMark, into)
+		grams(r.displayName, displayNameMark, into)
+		return
+	}
+	shortGrams(r.userName, into)
+	shortGrams(scim.Fold(r.displayName), into)
+	if r.email != r.userName {
+		shortGrams(r.email, into)
+	}
+}
+
+const namedColumns = "r.user_id, r.user_name_key, r.display_name_key, r.email_key"
+
+func scanNamed(dir id.Directory) func(s scanner) (namedRecord, error) {
+	return func(s scanner) (namedRecord, error) {
+		r := namedRecord{user: dir == people}
+		err := s.Scan(&r.id, &r.userName, orEmpty(&r.displayName), orEmpty(&r.email))
+		return r, err
+	}
 }
 
 // changedName is a note that a record's name has changed, and how often it was made.
@@ -279,13 +389,13 @@ func (tx *Tx) namesToIndex(ctx context.Context, dir id.Directory, least int) (b 
 	}
 	b.records, err = collect[namedRecord](tx.query(ctx, `
 		select `+namedColumns+`
-		from directory_records r
+		from `+nameSource(dir)+` r
 		where r.organization = $1
 			and r.directory = $2
 			and r.user_id > $3
 			and r.user_id <= $4
 		order by r.user_id
-		limit cast($5 as bigint)`, tx.Organization, dir, b.reached, fence, packRecords))(scanNamed)
+		limit cast($5 as bigint)`, tx.Organization, dir, b.reached, fence, packRecords))(scanNamed(dir))
 	if err != nil {
 		return b, err
 	}
@@ -325,10 +435,10 @@ func (tx *Tx) namesToIndex(ctx context.Context, dir id.Directory, least int) (b 
 func (tx *Tx) addNamed(ctx context.Context, dir id.Directory, b *nameBatch, ids []string) error {
 	found, err := collect[namedRecord](tx.query(ctx, `
 		select `+namedColumns+`
-		from directory_records r
+		from `+nameSource(dir)+` r
 		where r.organization = $1
 			and r.directory = $2
-			and `+tx.d.amongFew("r.user_id", tx.d.elements("$3")), tx.Organization, dir, encode(append([]string{}, ids...))))(scanNamed)
+			and `+tx.d.amongFew("r.user_id", tx.d.elements("$3")), tx.Organization, dir, encode(append([]string{}, ids...))))(scanNamed(dir))
 	if err != nil {
 		return err
 	}
@@ -359,9 +469,9 @@ func (tx *Tx) unite(ctx context.Context, dir id.Directory, b *nameBatch) error {
 	if len(b.changed) > 0 && all > packRecords {
 		if err := tx.queryRow(ctx, `
 			select count(*)
-			from directory_records
-			where organization = $1
-				and directory = $2`, tx.Organization, dir).Scan(&here); err != nil {
+			from `+nameSource(dir)+` r
+			where r.organization = $1
+				and r.directory = $2`, tx.Organization, dir).Scan(&here); err != nil {
 			return err
 		}
 		if b.anew = all > 2*here; b.anew {
@@ -455,8 +565,8 @@ func (db *DB) storePack(ctx context.Context, org id.Organization, dir id.Directo
 		return db.publish(ctx, org, dir, b, 0)
 	}
 	made := newPack()
-	for _, r := range b.records {
-		if err := made.add(r); err != nil {
+	for i := range b.records {
+		if err := made.add(&b.records[i]); err != nil {
 			return err
 		}
 	}
@@ -627,14 +737,15 @@ func (db *DB) dropPacks(ctx context.Context, org id.Organization, dir id.Directo
 	return nil
 }
 
-// noteName notes that a record's name is not, or no longer, what a pack may say. Behind the fence it goes without saying.
+// noteName notes that somebody's name is not, or no longer, what a pack of the directory or of the people may say. Behind the
+// fence it goes without saying.
 func (tx *Tx) noteName(dir id.Directory, user id.User) {
 	tx.queue(`
 		insert into name_changes (organization, directory, user_id, times)
 		select x.organization, x.directory, $3, 1
 		from name_indexes x
 		where x.organization = $1
-			and x.directory = $2
+			and x.directory in ($2, '')
 			and x.fence >= $3
 		on conflict (organization, directory, user_id) do update
 		set times = name_changes.times + 1`, tx.Organization, dir, user)

@@ -303,52 +303,138 @@ func (c *found) page(q scim.Query) bool {
 // ids gives the ids of all, in order.
 func (c *found) ids(ctx context.Context) ([]string, error) { return c.first(ctx, c.n) }
 
-// first gives the ids of the first n of them, or of a few more, in order. The records of a pack are in order, so each is read
-// from its beginning, until what is unread of every pack comes behind the first n.
+// first gives the ids of the first n of them, or of a few more, in order.
 func (c *found) first(ctx context.Context, n int) ([]string, error) {
-	readings := make(map[int64]*reading, len(c.packs))
-	var open []*reading
-	for pack, set := range c.packs {
-		readings[pack] = &reading{pack: pack, set: set}
-		open = append(open, readings[pack])
-	}
-	ids := slices.Clone(c.beside)
-	most := 1
+	r := c.read()
 	if n >= c.n {
-		most = c.n
+		r.most = c.n
 	}
-	for some := open; len(some) > 0; some, most = open[:min(len(open), 1)], n {
+	return r.more(ctx, n)
+}
+
+// reader reads the ids of whom the index has found, in order. The records of a pack are in order, so each is read from where the
+// reader stands, until what is unread of every pack comes behind what is asked for.
+type reader struct {
+	of       *found
+	readings map[int64]*reading
+	open     []*reading // what is unread, that which was read least far first
+	after    string     // the ids up to this one are left out
+	ids      []string   // read, and not given yet
+	most     int        // read so many of each pack at first
+}
+
+// read begins.
+func (c *found) read() *reader {
+	r := &reader{of: c, readings: make(map[int64]*reading, len(c.packs)), ids: slices.Clone(c.beside), most: 1}
+	for pack, set := range c.packs {
+		r.readings[pack] = &reading{pack: pack, set: set}
+		r.open = append(r.open, r.readings[pack])
+	}
+	return r
+}
+
+// more gives the next n, or a few more; fewer where there are no more.
+func (r *reader) more(ctx context.Context, n int) ([]string, error) {
+	for {
+		settled := len(r.ids)
+		if len(r.open) > 0 {
+			// What is unread comes behind the least of what was read last.
+			settled, _ = slices.BinarySearch(r.ids, r.open[0].last+"\x00")
+		}
+		if len(r.open) == 0 || settled >= n {
+			out := r.ids[:settled]
+			r.ids = r.ids[settled:]
+			return out, nil
+		}
 		var parts []int64
-		for _, r := range some {
-			parts = r.on(parts, most)
+		if r.most > 0 {
+			for _, of := range r.open {
+				parts = of.on(parts, r.most)
+			}
+			r.most = 0
+		} else {
+			parts = r.open[0].on(parts, n)
 		}
 		slices.Sort(parts)
-		err := c.tx.readParts(ctx, c.directory, parts, func(part int64, raw []byte) {
-			r := readings[part/packParts]
-			for w, word := range r.words(int(part % packParts)) {
-				for ; word != 0; word &= word - 1 {
-					at := 16 * (64*w + bits.TrailingZeros64(word))
-					id := uuid.UUID(raw[at : at+16]).String()
-					ids, r.last = append(ids, id), max(r.last, id)
-				}
-			}
-		})
-		if err != nil {
+		if err := r.of.tx.readParts(ctx, r.of.directory, parts, r.take); err != nil {
 			return nil, fmt.Errorf("read whom a part of a name leads to: %w", err)
 		}
-		open = slices.DeleteFunc(open, func(r *reading) bool { return r.next == packParts })
-		slices.SortFunc(open, func(a, b *reading) int { return cmp.Compare(a.last, b.last) })
-		slices.Sort(ids)
-		ids = slices.Compact(ids)
-		if len(open) == 0 {
-			break
-		}
-		// What is unread comes behind the least of what was read last.
-		if settled, _ := slices.BinarySearch(ids, open[0].last+"\x00"); settled >= n {
-			return ids[:settled], nil
+		r.open = slices.DeleteFunc(r.open, func(of *reading) bool { return of.next == packParts })
+		slices.SortFunc(r.open, func(a, b *reading) int { return cmp.Compare(a.last, b.last) })
+		slices.Sort(r.ids)
+		r.ids = slices.Compact(r.ids)
+	}
+}
+
+// take takes the places of a part.
+func (r *reader) take(part int64, raw []byte) {
+	of := r.readings[part/packParts]
+	for w, word := range of.words(int(part % packParts)) {
+		for ; word != 0; word &= word - 1 {
+			at := 16 * (64*w + bits.TrailingZeros64(word))
+			id := uuid.UUID(raw[at : at+16]).String()
+			if of.last = max(of.last, id); id > r.after {
+				r.ids = append(r.ids, id)
+			}
 		}
 	}
-	return ids, nil
+}
+
+// skip goes on behind an id: of each pack at the part in which it would stand.
+func (r *reader) skip(ctx context.Context, after string) error {
+	if after == "" {
+		return nil
+	}
+	r.after = after
+	at, _ := slices.BinarySearch(r.ids, after+"\x00")
+	r.ids = r.ids[at:]
+	// First where each pack begins and ends, then all parts of those it stands amid.
+	var parts []int64
+	for _, of := range r.open {
+		parts = append(parts, of.on(nil, 1)...)
+		parts = append(parts, of.pack*packParts+int64(of.end()))
+		of.next = 0
+	}
+	behind := func(part int64, first string) {
+		if of := r.readings[part/packParts]; first <= after {
+			of.begun, of.next = true, max(of.next, int(part%packParts))
+		}
+	}
+	if err := r.of.tx.beginnings(ctx, r.of.directory, parts, behind); err != nil {
+		return err
+	}
+	parts = parts[:0]
+	for _, of := range r.open {
+		if of.begun && of.next < of.end() {
+			parts = of.on(parts, packRecords)
+			of.next = 0
+		}
+	}
+	return r.of.tx.beginnings(ctx, r.of.directory, parts, behind)
+}
+
+// beginnings gives the first id of each of some rows of ids.
+func (tx *Tx) beginnings(ctx context.Context, dir id.Directory, parts []int64, each func(part int64, first string)) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	_, err := collect[struct{}](tx.query(ctx, `
+		select part, substr(ids, 1, 16)
+		from name_ids
+		where organization = $1
+			and directory = $2
+			and `+tx.d.amongFew("part", tx.d.numbers("$3")), tx.Organization, dir, encode(parts)))(func(s scanner) (none struct{}, err error) {
+		var part int64
+		var first []byte
+		if err = s.Scan(&part, &first); err == nil {
+			each(part, uuid.UUID(first).String())
+		}
+		return none, err
+	})
+	if err != nil {
+		return fmt.Errorf("look where whom a part of a name leads to begins: %w", err)
+	}
+	return nil
 }
 
 // reading is how far the places of a pack have been read.
@@ -357,6 +443,18 @@ type reading struct {
 	set  places
 	next int    // the part to go on with
 	last string // the id read last
+	// begun says that some of it stands before where the reader goes on.
+	begun bool
+}
+
+// end is the last part where there is anything.
+func (r *reading) end() int {
+	for part := packParts - 1; part > 0; part-- {
+		if slices.ContainsFunc(r.words(part), func(word uint64) bool { return word != 0 }) {
+			return part
+		}
+	}
+	return 0
 }
 
 // words are the places of a part.

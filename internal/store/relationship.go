@@ -531,7 +531,11 @@ func (tx *Tx) ProviderUserByAddress(ctx context.Context, provider id.Organizatio
 // ProviderUsers lists who of a provider has access here or was here, by id: to whom the organization has given something, who has
 // opened an application for it, and everybody active, where the provider's default roles come to something within the terms. Nobody
 // else of the provider is anybody's here.
-func (tx *Tx) ProviderUsers(ctx context.Context, provider id.Organization, cursor string, limit int) (out []ProviderUser, next string, err error) {
+//
+// A query narrows the list to a part of a name, a userName or an address: of those who are listed, so nobody is found who is not here.
+func (tx *Tx) ProviderUsers(
+	ctx context.Context, provider id.Organization, query, cursor string, limit int,
+) (out []ProviderUser, next string, err error) {
 	after, limit, err := page(cursor, limit)
 	if err != nil {
 		return nil, "", err
@@ -561,13 +565,31 @@ func (tx *Tx) ProviderUsers(ctx context.Context, provider id.Organization, curso
 			and r.provider = $2
 			and (g.user_id is not null or ` + inForce + `)`
 	}
-	err = tx.across(func() error {
-		out, err = collect[ProviderUser](tx.query(ctx, `
-			select `+providerUserColumns+from+`
-			and u.status <> 'deleted'
+	list := listed[ProviderUser]{
+		// Everybody active of a provider has an index, the few who were given something have none.
+		narrow: len(everybody.Grants) == 0,
+		names:  func(u *ProviderUser) (id.User, string, string, string) { return u.User, u.UserName, u.Email, u.Name },
+		read: func(ctx context.Context, ids []string, after string, limit int) ([]ProviderUser, error) {
+			text := `
+			select ` + providerUserColumns + from + `
+			and u.status <> 'deleted'`
+			if ids != nil {
+				return collect[ProviderUser](tx.query(ctx, text+`
+			and `+tx.d.amongFew("u.id", tx.d.elements("$3"))+`
+		order by u.id`, tx.Organization, provider, encode(ids)))(scanProviderUser)
+			}
+			return collect[ProviderUser](tx.query(ctx, text+`
 			and u.id > $3
 		order by u.id
-		limit $4`, tx.Organization, provider, after, limit+1))(scanProviderUser)
+		limit $4`, tx.Organization, provider, after, limit))(scanProviderUser)
+		},
+	}
+	err = tx.across(func() error {
+		if n, ok := needleOf(query); ok {
+			out, err = list.named(ctx, &Tx{tx.work, provider}, n, after, limit+1)
+		} else {
+			out, err = list.read(ctx, nil, after, limit+1)
+		}
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,12 +48,12 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 		given, came, other, away, another := person(t, db, "fieldserv", "given@x.example"), person(t, db, "fieldserv", "came@x.example"),
 			person(t, db, "fieldserv", "other@x.example"), person(t, db, "fieldserv", "away@x.example"), person(t, db, "southwind", "another@x.example")
 		in("fieldserv", func(ctx context.Context, tx *store.Tx) error { return tx.Suspend(ctx, away, operator, "") })
-		list := func(limit int) (out []id.User) {
+		search := func(part string, limit int) (out []id.User) {
 			t.Helper()
 			for cursor := ""; ; {
 				var users []store.ProviderUser
 				in("northwind", func(ctx context.Context, tx *store.Tx) (err error) {
-					users, cursor, err = tx.ProviderUsers(ctx, "fieldserv", cursor, limit)
+					users, cursor, err = tx.ProviderUsers(ctx, "fieldserv", part, cursor, limit)
 					return err
 				})
 				for _, u := range users {
@@ -63,6 +64,7 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 				}
 			}
 		}
+		list := func(limit int) []id.User { return search("", limit) }
 		here := func(user id.User) (ok bool) {
 			t.Helper()
 			in("northwind", func(ctx context.Context, tx *store.Tx) error {
@@ -80,6 +82,21 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 			for _, limit := range []int{1, 50} {
 				if diff := cmp.Diff(list(limit), want); diff != "" {
 					t.Errorf("%s, by pages of %d (-got +want):\n%s", when, limit, diff)
+				}
+			}
+			for part, has := range map[string][]id.User{
+				"X.EXAMPLE": want, "e@x": {came}, " Given@": {given}, "away": {away}, "%": nil,
+			} {
+				searched := []id.User{}
+				for _, u := range want {
+					if slices.Contains(has, u) {
+						searched = append(searched, u)
+					}
+				}
+				for _, limit := range []int{1, 50} {
+					if diff := cmp.Diff(append([]id.User{}, search(part, limit)...), searched); diff != "" {
+						t.Errorf("%s, %q by pages of %d (-got +want):\n%s", when, part, limit, diff)
+					}
 				}
 			}
 			for _, u := range []id.User{own, given, came, other, away, another} {
@@ -127,6 +144,8 @@ func TestProviderUsers_AreThoseWithAccessHere(t *testing.T) {
 		terms("northwind", "fieldserv", "auditor", "billing-clerk")
 		defaults("auditor")
 		want("other terms", given, came, other)
+		must(t, db.IndexPeople(ctx, 1))
+		want("with everybody in an index", given, came, other)
 		in("northwind", func(ctx context.Context, tx *store.Tx) error {
 			return tx.Cut(ctx, operator, "fieldserv", "northwind", "")
 		})

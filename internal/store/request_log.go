@@ -303,80 +303,93 @@ const (
 // FindPushed looks for users by a part of their name, userName or address, or by their external id: those of the directory
 // first, then the organization's others.
 func (tx *Tx) FindPushed(ctx context.Context, dir id.Directory, text string) ([]PushedPerson, error) {
-	const columns = `u.id, u.display_name, u.user_name, r.directory, r.external_id, coalesce(r.active, false), u.status, u.seated,
+	type found struct {
+		PushedPerson
+		email string
+	}
+	const columns = `u.id, u.display_name, u.user_name, u.email, r.directory, r.external_id, coalesce(r.active, false), u.status, u.seated,
 			coalesce(r.created, u.created)`
-	find := func(sql string, args ...any) ([]PushedPerson, error) {
-		return collect[PushedPerson](tx.query(ctx, sql, append([]any{tx.Organization, dir}, args...)...))(func(s scanner) (p PushedPerson, err error) {
-			err = s.Scan(&p.User, &p.Name, &p.UserName, orEmpty(&p.Directory), orEmpty(&p.ExternalID), &p.Active, &p.Status, &p.Seated, at(&p.Since))
+	find := func(ctx context.Context, sql string, args ...any) ([]found, error) {
+		return collect[found](tx.query(ctx, sql, append([]any{tx.Organization, dir}, args...)...))(func(s scanner) (p found, err error) {
+			err = s.Scan(&p.User, &p.Name, &p.UserName, orEmpty(&p.email), orEmpty(&p.Directory), orEmpty(&p.ExternalID), &p.Active, &p.Status,
+				&p.Seated, at(&p.Since))
 			return p, err
 		})
 	}
-	part, name := "%"+escapeLike(scim.Fold(text))+"%", "%"+escapeLike(text)+"%"
-	named := tx.d.named("$3", "$4")
 	failed := func(err error) error { return fmt.Errorf("look for %q: %w", text, err) }
-
-	people, err := find(`
-		select `+columns+`
+	const own = `
+		select ` + columns + `
 		from directory_records r
 		cross join users u
 		where r.organization = $1
 			and r.directory = $2
-			and r.external_id = $3
 			and u.organization = $1
 			and u.id = r.user_id
-			and u.status <> 'deleted'`, text)
+			and u.status <> 'deleted'`
+
+	all, err := find(ctx, own+`
+			and r.external_id = $3`, text)
 	if err != nil {
 		return nil, failed(err)
 	}
-	// Cut before the records are looked up: there are as many of them as people.
-	some, err := find(`
+	users, _, err := tx.ListUsers(ctx, UserFilter{Query: text, Limit: pushedRead})
+	if err != nil {
+		return nil, failed(err)
+	}
+	ids := make([]id.User, len(users))
+	for i, u := range users {
+		ids[i] = u.ID
+	}
+	some, err := find(ctx, `
 		select `+columns+`
-		from (
-			select u.id, u.display_name, u.user_name, u.status, u.seated, u.created
-			from users u
-			where u.organization = $1
-				and u.status <> 'deleted'
-				and `+named+`
-			order by u.id
-			limit `+strconv.Itoa(pushedRead)+`) u
+		from users u
 		left join directory_records r on r.organization = $1
 			and r.directory = $2
 			and r.user_id = u.id
-		order by u.id`, part, name)
+		where u.organization = $1
+			and `+tx.d.amongFew("u.id", tx.d.elements("$3"))+`
+		order by u.id`, encode(ids))
 	if err != nil {
 		return nil, failed(err)
 	}
-	own := func(p PushedPerson) bool { return p.Directory != "" }
 	owned := 0
 	for _, p := range some {
-		if own(p) {
+		if p.Directory != "" {
 			owned++
 		}
 	}
-	people = append(people, some...)
-	if len(some) == pushedRead && owned < pushedFound {
-		more, err := find(`
-		select `+columns+`
-		from directory_records r
-		cross join users u
-		where r.organization = $1
-			and r.directory = $2
-			and u.organization = $1
-			and u.id = r.user_id
-			and u.status <> 'deleted'
-			and `+named+`
+	all = append(all, some...)
+	if n, ok := needleOf(text); ok && len(some) == pushedRead && owned < pushedFound {
+		more, err := listed[found]{
+			narrow: true,
+			names:  func(p *found) (id.User, string, string, string) { return p.User, p.UserName, p.email, p.Name },
+			read: func(ctx context.Context, ids []string, after string, limit int) ([]found, error) {
+				if ids != nil {
+					return find(ctx, own+`
+			and `+tx.d.amongFew("r.user_id", tx.d.elements("$3"))+`
+		order by r.user_id`, encode(ids))
+				}
+				return find(ctx, own+`
+			and r.user_id > $3
 		order by r.user_id
-		limit `+strconv.Itoa(pushedFound), part, name)
+		limit cast($4 as bigint)`, after, limit)
+			},
+		}.named(ctx, tx, n, "", pushedFound)
 		if err != nil {
 			return nil, failed(err)
 		}
-		people = append(people, more...)
+		all = append(all, more...)
 	}
+	people := make([]PushedPerson, len(all))
+	for i, p := range all {
+		people[i] = p.PushedPerson
+	}
+	mine := func(p PushedPerson) bool { return p.Directory != "" }
 	slices.SortFunc(people, func(a, b PushedPerson) int {
 		switch {
-		case own(a) && !own(b):
+		case mine(a) && !mine(b):
 			return -1
-		case own(b) && !own(a):
+		case mine(b) && !mine(a):
 			return 1
 		}
 		return cmp.Compare(a.User, b.User)

@@ -2,15 +2,14 @@ package store
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
-	"github.com/vestibule-id/vestibule/scim"
 )
 
 const userColumns = `u.id, u.status, u.suspended_at, u.suspended_by, u.seated, u.user_name, u.email, u.email_verified,
@@ -128,70 +127,70 @@ type UserFilter struct {
 
 // ListUsers gives users by age and the cursor of the next page, empty on the last one.
 func (tx *Tx) ListUsers(ctx context.Context, f UserFilter) ([]directory.User, string, error) {
-	args := []any{tx.Organization}
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
+	after, limit, err := page(f.Cursor, f.Limit)
+	if err != nil {
+		return nil, "", err
 	}
+	base := arguments{tx.Organization}
 	var where strings.Builder
 	and := func(format string, a ...any) { fmt.Fprintf(&where, "\n\t\t\tand "+format, a...) }
-
-	if f.Cursor != "" {
-		after, err := base64.RawURLEncoding.DecodeString(f.Cursor)
-		if err != nil {
-			return nil, "", fault.New(fault.Invalid, "This cursor is not of this list.").WithField("cursor", "cannot be read")
-		}
-		and("u.id > %s", arg(string(after)))
-	}
 	switch {
 	case f.Status == directory.Active:
-		and("u.status = %s", arg(f.Status))
+		and("u.status = %s", base.add(f.Status))
 	case f.Status != "":
-		and("u.status <> 'active' and u.status = %s", arg(f.Status)) // as the index of the few has it
+		and("u.status <> 'active' and u.status = %s", base.add(f.Status)) // as the index of the few has it
 	case !f.Deleted:
 		and("u.status <> 'deleted'")
 	}
-	if q := strings.TrimSpace(f.Query); q != "" {
-		and("%s", tx.d.named(arg("%"+escapeLike(scim.Fold(q))+"%"), arg("%"+escapeLike(q)+"%")))
-	}
 	if f.Only != nil {
-		and("u.id in (%s)", tx.d.elements(arg(encode(f.Only))))
+		and("u.id in (%s)", tx.d.elements(base.add(encode(f.Only))))
 	}
 	if f.Role != "" || f.Resource != "" {
-		holding, err := tx.holding(ctx, f.Role, f.Resource, arg)
+		holding, err := tx.holding(ctx, f.Role, f.Resource, base.add)
 		if err != nil {
 			return nil, "", err
 		}
 		and("%s", holding)
 	}
 	if f.Awaiting {
-		and("%s", tx.awaiting(arg))
+		and("%s", tx.awaiting(base.add))
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 50
+	list := listed[directory.User]{
+		names:  userNamed,
+		narrow: f.Status != "" && f.Status != directory.Active || f.Only != nil || f.Role != "" || f.Resource != "" || f.Awaiting,
+		read: func(ctx context.Context, ids []string, after string, limit int) ([]directory.User, error) {
+			args := slices.Clone(base)
+			query := `
+			select ` + userColumns + `
+			from users u
+			where u.organization = $1` + where.String()
+			if ids != nil {
+				query += `
+			and ` + tx.d.amongFew("u.id", tx.d.elements(args.add(encode(ids)))) + `
+			order by u.id`
+			} else {
+				query = tx.d.cut(query+`
+			and u.id > `+args.add(after)+`
+			order by u.id`, "s.id", fewFound, args.add(limit), "0")
+			}
+			users, err := collect[directory.User](tx.query(ctx, query, args...))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+			if err != nil {
+				return nil, fmt.Errorf("list users: %w", err)
+			}
+			return users, nil
+		},
 	}
-	limit = min(limit, 500)
-	users, err := collect[directory.User](tx.query(ctx, `
-		select `+userColumns+`
-		from users u
-		where u.organization = $1`+where.String()+`
-		order by u.id
-		limit `+arg(limit+1), args...))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+	var users []directory.User
+	if n, ok := needleOf(f.Query); ok {
+		users, err = list.named(ctx, tx, n, after, limit+1)
+	} else {
+		users, err = list.read(ctx, nil, after, limit+1)
+	}
 	if err != nil {
-		return nil, "", fmt.Errorf("list users: %w", err)
+		return nil, "", err
 	}
-	if len(users) <= limit {
-		return users, "", nil
-	}
-	users = users[:limit]
-	return users, base64.RawURLEncoding.EncodeToString([]byte(users[limit-1].ID)), nil
-}
-
-// named is true of a user, called u, of whose userName, address or name a text is a part: patterns of it folded, and as it is.
-func (d dialect) named(folded, text string) string {
-	return fmt.Sprintf(`(u.user_name_key like %[1]s escape '\' or u.email_key like %[1]s escape '\' or u.display_name %[2]s %[3]s escape '\')`,
-		folded, d.ilike(), text)
+	users, next := nextPage(users, limit, func(u directory.User) string { return string(u.ID) })
+	return users, next, nil
 }
 
 // CountAwaiting gives the size of the inbox, up to 1000.

@@ -81,6 +81,7 @@ func (tx *Tx) insertUser(u *directory.User) {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false, false, $14, $14, 0)`,
 		tx.Organization, u.ID, u.Status, u.Seated, u.UserName, scim.UserNameKey(u.UserName), orNull(u.Email), orNull(scim.Fold(u.Email)), u.EmailVerified,
 		u.DisplayName, orNull(u.GivenName), orNull(u.FamilyName), orNull(u.Local), micros(tx.now))
+	tx.noteName(people, u.ID)
 }
 
 // UserNamed finds the live user who holds a userName, or nil.
