@@ -23,8 +23,15 @@ func TestDiffer_AsTheCanonicalForm(t *testing.T) {
 		"active": {nil, true, false},
 		"name":   {nil, map[string]any{}, map[string]any{"givenName": nil}, map[string]any{"givenName": "Ada"}, map[string]any{"givenName": "Ada", "familyName": []any{}}, map[string]any{"familyName": "Ada"}},
 		"emails": {
-			nil, []any{}, []any{nil}, []any{mail("value", "a@x.org")}, []any{nil, mail("value", "a@x.org", "type", nil)}, []any{mail("value", "a@x.org"), mail("value", "b@x.org")},
-			[]any{mail("value", "b@x.org"), mail("value", "a@x.org")}, []any{mail("value", "a@x.org", "primary", true)}, []any{mail("value", "a@x.org", "primary", false)},
+			nil,
+			[]any{},
+			[]any{nil},
+			[]any{mail("value", "a@x.org")},
+			[]any{nil, mail("value", "a@x.org", "type", nil)},
+			[]any{mail("value", "a@x.org"), mail("value", "b@x.org")},
+			[]any{mail("value", "b@x.org"), mail("value", "a@x.org")},
+			[]any{mail("value", "a@x.org", "primary", true)},
+			[]any{mail("value", "a@x.org", "primary", false)},
 		},
 		"schemas":     {nil, []any{rt.Schema.ID}, []any{enterprise.ID}},
 		enterprise.ID: {nil, map[string]any{}, map[string]any{"department": nil}, map[string]any{"department": "D"}, map[string]any{"department": "D", "costCenter": "C"}},
@@ -68,8 +75,16 @@ func TestDiffer_AsTheCanonicalForm(t *testing.T) {
 		a, b any
 		same bool
 	}{
-		{"1", int64(1), false}, {int64(1), int64(1), true}, {int64(1), 1.0, false}, {nil, nil, true}, {nil, "", false}, {true, "true", false},
-		{[]any{"a"}, "a", false}, {"a", []any{"a"}, false}, {map[string]any{"a": nil}, map[string]any{"b": nil}, false}, {nil, map[string]any{}, false},
+		{"1", int64(1), false},
+		{int64(1), int64(1), true},
+		{int64(1), 1.0, false},
+		{nil, nil, true},
+		{nil, "", false},
+		{true, "true", false},
+		{[]any{"a"}, "a", false},
+		{"a", []any{"a"}, false},
+		{map[string]any{"a": nil}, map[string]any{"b": nil}, false},
+		{nil, map[string]any{}, false},
 	} {
 		if Same(c.a, c.b) != c.same {
 			t.Errorf("%#v and %#v: got %t", c.a, c.b, !c.same)
