@@ -36,14 +36,15 @@ type looking struct {
 // lookupShape is what is looked for, and what of it is read.
 type lookupShape struct {
 	by     lookupBy
-	groups bool // whether the groups are read as well
+	groups bool // the groups as well
+	change bool // what stands in the way of a quiet change as well; on PostgreSQL alone, where there is one
 }
 
 // lookedUp is a record as a lookup found it.
 type lookedUp struct {
 	scim.Resource
 	undone, unsaid time.Time
-	settled        bool // whether there is nothing to find out about the user's address; read on PostgreSQL
+	unsettled      bool // whether something is to be found out about the user's address; read for a change
 }
 
 // lookup is one on its way.
@@ -134,8 +135,10 @@ func (db *DB) lookUp(ctx context.Context, in looking, shape lookupShape, value s
 	if !n.done { // whose fault it was shows alone
 		n.found, n.err = db.lookUpAlone(ctx, in, shape, value)
 	}
-	for _, r := range n.found {
-		db.recent.note(in, r, db.now())
+	if db.quietIn(in).Load() {
+		for _, r := range n.found {
+			db.recent.note(in, r, shape.change, db.now())
+		}
 	}
 	return n.found, n.err
 }
@@ -164,9 +167,10 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 		n.done = true
 		return
 	}
-	values, by, groups, nth := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]int64, len(all))
+	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
+	nth := make([]int64, len(all))
 	for i, n := range all {
-		values[i], by[i], groups[i], nth[i] = n.value, int64(n.by), n.groups, int64(i)
+		values[i], by[i], groups[i], change[i], nth[i] = n.value, int64(n.by), n.groups, n.change, int64(i)
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -174,7 +178,7 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	found := make([][]*lookedUp, len(all))
 	err := db.Read(ctx, in.organization, func(tx *Tx) error {
 		clear(found) // it may run a second time
-		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, nth)
+		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change, nth)
 		if err != nil {
 			return err
 		}
@@ -203,7 +207,7 @@ func inOrder(found []*lookedUp) []*lookedUp {
 	return slices.CompactFunc(found, func(a, b *lookedUp) bool { return a.ID == b.ID })
 }
 
-// What a lookup reads of a record; the last one for the sake of a change that may follow, and written by one statement.
+// What a lookup reads of a record. The last two cost something, and are read where they are asked for.
 const (
 	lookupColumns = `r.user_id, r.version, r.created, r.modified, r.document, r.undone, r.unsaid`
 	lookupSettled = `coalesce((
@@ -231,10 +235,6 @@ var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 	texts := map[dialect]map[lookupShape]string{}
 	for _, d := range []dialect{sqliteDialect, postgresDialect} {
 		texts[d] = map[lookupShape]string{}
-		settled := lookupSettled
-		if d == sqliteDialect {
-			settled = sqlFalse
-		}
 		for by, condition := range map[lookupBy]string{
 			byID: "r.user_id = $3", byUserName: "r.user_name_key = $3", byExternalID: "r.external_id = $3",
 			byEmail: d.amongFew("r.user_id", lookupHolders+"$3"),
@@ -248,13 +248,18 @@ var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
 			and r.user_id = e.user_id`
 			}
 			for _, groups := range []string{"null", d.groupsOf("r.user_id", "$2")} {
-				texts[d][lookupShape{by, groups != "null"}] = fmt.Sprintf(`
-		select %s, %s as settled, %s as groups
+				for _, unsettled := range []string{sqlFalse, "not " + lookupSettled} {
+					if d == sqliteDialect && unsettled != sqlFalse {
+						continue
+					}
+					texts[d][lookupShape{by, groups != "null", unsettled != sqlFalse}] = fmt.Sprintf(`
+		select %s, %s as unsettled, %s as groups
 		from %s
 		where r.organization = $1
 			and r.directory = $2
 			and %s
-		limit %d`, lookupColumns, settled, groups, from, condition, lookupMost+1)
+		limit %d`, lookupColumns, unsettled, groups, from, condition, lookupMost+1)
+				}
 			}
 		}
 	}
@@ -276,10 +281,10 @@ var lookupsText = sync.OnceValue(func() string {
 				limit %d)`, condition, by, lookupMost+1)
 	}
 	return fmt.Sprintf(`
-		select %s, %s, case when s.groups then %s end, s.nth
+		select %s, s.change and not %s, case when s.groups then %s end, s.nth
 		from (
 			select unnest(cast($3 as text[])) as value, unnest(cast($4 as bigint[])) as by, unnest(cast($5 as boolean[])) as groups,
-				unnest(cast($6 as bigint[])) as nth) s
+				unnest(cast($6 as boolean[])) as change, unnest(cast($7 as bigint[])) as nth) s
 		cross join lateral (
 			%s
 			union all
@@ -300,7 +305,7 @@ func scanLookedUp(s scanner, more ...any) (*lookedUp, error) {
 	r := &lookedUp{}
 	var doc, groups json.RawMessage
 	err := s.Scan(append([]any{
-		&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), at(&r.undone), at(&r.unsaid), &r.settled, rawJSON(&groups),
+		&r.ID, &r.Version, at(&r.Created), at(&r.Modified), rawJSON(&doc), at(&r.undone), at(&r.unsaid), &r.unsettled, rawJSON(&groups),
 	}, more...)...)
 	if err != nil {
 		return nil, err

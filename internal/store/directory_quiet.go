@@ -27,7 +27,14 @@ import (
 // Quiet is whether the last change that a directory sent for a user was of nothing, or of its document alone. It is a guess
 // about the next one.
 func (db *DB) Quiet(org id.Organization, dir id.Directory) *atomic.Bool {
-	q, _ := db.quiet.LoadOrStore([2]string{string(org), string(dir)}, &atomic.Bool{})
+	return db.quietIn(looking{org, dir})
+}
+
+func (db *DB) quietIn(in looking) *atomic.Bool {
+	q, ok := db.quiet.Load(in)
+	if !ok {
+		q, _ = db.quiet.LoadOrStore(in, &atomic.Bool{})
+	}
 	return q.(*atomic.Bool)
 }
 
@@ -95,7 +102,7 @@ func (c *quietChange) overRemembered(ctx context.Context) (*scim.Resource, []aud
 
 // overRead makes the change over the record as it is read for it.
 func (c *quietChange) overRead(ctx context.Context) (*scim.Resource, []audit.Event, error) {
-	found, err := c.db.lookUp(ctx, c.in, lookupShape{by: byID, groups: c.want.Groups}, c.user)
+	found, err := c.db.lookUp(ctx, c.in, lookupShape{by: byID, groups: c.want.Groups, change: c.db.d == postgresDialect}, c.user)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read record %s: %w", c.user, err)
 	}
@@ -113,8 +120,9 @@ func (c *quietChange) overRead(ctx context.Context) (*scim.Resource, []audit.Eve
 		return &r.Resource, nil, nil
 	case c.db.d == postgresDialect && c.quiet(r):
 		return c.write(ctx, r, false)
+	case !r.unsettled:
+		c.db.recent.forget(c.in, c.user) // it will be another one
 	}
-	c.db.recent.forget(c.in, c.user)
 	return nil, nil, nil
 }
 
@@ -143,7 +151,7 @@ func (c *quietChange) decide(r *lookedUp) (err error) {
 
 // quiet reports whether what was decided can be written quietly.
 func (c *quietChange) quiet(r *lookedUp) bool {
-	return r.undone.IsZero() && r.settled && (!r.unsaid.IsZero() || profileOf(c.became).saysActive) && c.by.documentOnly(c.current, c.became)
+	return r.undone.IsZero() && !r.unsettled && (!r.unsaid.IsZero() || profileOf(c.became).saysActive) && c.by.documentOnly(c.current, c.became)
 }
 
 // write writes what was decided, where the record is still as it was decided over.
@@ -166,7 +174,7 @@ func (c *quietChange) write(ctx context.Context, r *lookedUp, groups bool) (*sci
 	if groups {
 		now.Groups = n.inGroups
 	}
-	c.db.recent.note(c.in, &now, c.db.now())
+	c.db.recent.note(c.in, &now, false, c.db.now())
 	return &now.Resource, []audit.Event{{
 		ID: n.event, At: micros(n.written), Actor: n.actor, Action: "user.changed", TargetKind: "user", TargetID: c.user, TargetName: n.shown,
 		User: id.User(c.user), Outcome: audit.Done, Before: n.before, After: n.after,

@@ -30,8 +30,9 @@ type recentRecords struct {
 	began      time.Time               // when the younger one did; guarded by mu
 }
 
-// note remembers a record as it was just read or written. Groups are of the moment and not remembered.
-func (m *recentRecords) note(in looking, r *lookedUp, now time.Time) {
+// note remembers a record as it was just read or written. Groups are of the moment and not remembered. Where it was read for a
+// change, it is known whether the user is unsettled, and that stays known.
+func (m *recentRecords) note(in looking, r *lookedUp, change bool, now time.Time) {
 	if len(r.Document) > rememberedLong {
 		return
 	}
@@ -43,7 +44,11 @@ func (m *recentRecords) note(in looking, r *lookedUp, now time.Time) {
 	if len(m.young) >= rememberedMost {
 		m.turn(now)
 	}
-	m.young[recordKey{in, r.ID}] = &kept
+	key := recordKey{in, r.ID}
+	if had := m.known(key); had != nil && !change {
+		kept.unsettled = had.unsettled
+	}
+	m.young[key] = &kept
 }
 
 // of gives what is remembered of a user, and nil where nothing is.
@@ -51,7 +56,11 @@ func (m *recentRecords) of(in looking, user string, now time.Time) *lookedUp {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.age(now)
-	key := recordKey{in, user}
+	return m.known(recordKey{in, user})
+}
+
+// known is called with the lock held.
+func (m *recentRecords) known(key recordKey) *lookedUp {
 	if r := m.young[key]; r != nil {
 		return r
 	}

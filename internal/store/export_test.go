@@ -80,7 +80,7 @@ func (w *work) IndexedTexts() map[string][]any {
 		out["select "+w.d.groupsOf("r.user_id", "$2")+" from (select cast(n as text) collate \"C\" as user_id from generate_series(1, 100000) n) r"] = []any{"northwind", "entra"}
 		two := []string{"x", "y"}
 		out[documentStatement] = []any{"northwind", "entra", int64(1), "token", "x", "x", "scim", two, two, two, two, two, two, two, two, two, []int64{1, 2}, []bool{true, false}, 2}
-		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []int64{0, 1}}
+		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []bool{true, false}, []int64{0, 1}}
 	}
 	return out
 }
