@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log, posted: make(chan struct{}, 1), refuseNested: o.RefuseNested}
 	db.versions = &versionWatch{db: db, known: map[string]knownVersion{}}
 	db.lookups.patience = queuePatience / 5 // who looks somebody up often changes them next, and is not back for a while
-	db.rewrites.flights = 2                 // what is changed is looked up before, in a batch as well: so one half is looked up while the other is written
+	db.rewrites.flights = 2                 // so that the node decides one half while the database writes the other
 	if db.now == nil {
 		db.now = time.Now
 	}

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // What the tests of this package, which stand outside it because storetest imports it, may reach.
@@ -106,3 +108,19 @@ func (db *DB) GetTogether(ctx context.Context, org id.Organization, dir id.Direc
 
 // AppendTexts appends arrays to a statement's arguments, announced as one.
 var AppendTexts = appendTexts
+
+// Recent is what a node remembers of the records of one directory.
+type Recent struct{ of recentRecords }
+
+// Note remembers a record as if it had been read, for a change or not; text is as long as its document.
+func (r *Recent) Note(user string, version int64, text string, change, unsettled bool, now time.Time) {
+	r.of.note(looking{"northwind", "entra"}, &lookedUp{Resource: scim.Resource{ID: user, Version: version, Document: []byte(text)}, unsettled: unsettled}, change, now)
+}
+
+// Known gives the version of what is remembered of a user, 0 for nothing, and whether they are known to be unsettled.
+func (r *Recent) Known(user string, now time.Time) (version int64, unsettled bool) {
+	if known := r.of.of(looking{"northwind", "entra"}, user, now); known != nil {
+		return known.Version, known.unsettled
+	}
+	return 0, false
+}
