@@ -154,7 +154,7 @@ func (a *API) users(api huma.API) {
 			return tx.RestoreUser(ctx, user, actorOf(ctx), reason)
 		}},
 		{"settle", "Leave a user in the inbox as it is", func(ctx context.Context, tx *store.Tx, user id.User, _ string) error {
-			return tx.Settle(ctx, user, actorOf(ctx))
+			return tx.Settle(ctx, actorOf(ctx), user)
 		}},
 	} {
 		handle(a, api, huma.Operation{

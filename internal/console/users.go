@@ -323,7 +323,7 @@ func (c *Console) settle(v *visit, tx *store.Tx) (string, string, error) {
 	if !v.viewer.gives() || (v.viewer.inboxOnly() != nil && !slices.Contains(v.viewer.inboxOnly(), u.ID)) {
 		return "", "", fault.New(fault.Forbidden, "Leaving someone as they are is for those who may give them roles.")
 	}
-	if err := tx.Settle(v.ctx, u.ID, v.viewer.actor); err != nil {
+	if err := tx.Settle(v.ctx, v.viewer.actor, u.ID); err != nil {
 		return "", "", err
 	}
 	return u.Name() + " stays as is and no longer waits here.", string(v.at("inbox")), nil
@@ -363,10 +363,8 @@ func (c *Console) settleAll(v *visit, tx *store.Tx) (string, string, error) {
 	if err != nil {
 		return "", "", err
 	}
-	for i := range list {
-		if err := tx.Settle(v.ctx, list[i].ID, v.viewer.actor); err != nil {
-			return "", "", err
-		}
+	if err := tx.Settle(v.ctx, v.viewer.actor, idsOf(list)...); err != nil {
+		return "", "", err
 	}
 	said := people(len(list)) + " stay as they are and no longer wait here."
 	if len(list) == 1 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vestibule-id/vestibule/internal/access"
 	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
 )
@@ -90,9 +91,10 @@ func (tx *Tx) mayManage(ctx context.Context, giver access.Giver, user id.User) e
 	return nil
 }
 
-// Settle is "leave as is" in the inbox: nobody needs to give this user a role. It is for those who may give roles, and a
-// note that the user writes later brings the user back into it.
-func (tx *Tx) Settle(ctx context.Context, user id.User, actor audit.Actor) error {
+// Settle is "leave as is" in the inbox: nobody needs to give these users a role. It is for those who may give roles, and a
+// note that a user writes later brings the user back into it. Whoever is settled already stays so. The fault is NotFound where one
+// alone is asked for who is not there; of several, whoever has gone is left out.
+func (tx *Tx) Settle(ctx context.Context, actor audit.Actor, users ...id.User) error {
 	giver, err := tx.Giver(ctx, actor)
 	if err != nil {
 		return err
@@ -104,18 +106,36 @@ func (tx *Tx) Settle(ctx context.Context, user id.User, actor audit.Actor) error
 	if !giver.Operator && !giver.Any(ground) {
 		return fault.New(fault.Forbidden, "The inbox is for those who may give roles.").WithCode(access.CodeCeiling)
 	}
-	u, err := tx.oneUser(ctx, user, tx.d.forUpdate())
-	if err != nil || !u.SettledAt.IsZero() {
-		return err
+	found, err := collect[directory.User](tx.query(ctx, `
+		select `+userColumns+`
+		from users u
+		where u.organization = $1
+			and `+tx.d.amongFew("u.id", tx.d.elements("$2"))+`
+		order by u.id`+tx.d.forUpdate(), tx.Organization, encode(users)))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+	if err != nil {
+		return fmt.Errorf("read whom to settle: %w", err)
 	}
-	tx.queue(`
-		update users
-		set settled_at = $3, settled_by = $4
-		where organization = $1
-			and id = $2`, tx.Organization, user, micros(tx.now), actor.Name)
-	tx.Record(ctx, audit.Event{
-		Actor: actor, Action: "user.settled", TargetKind: "user", TargetID: string(user), TargetName: u.Name(), User: user,
-		Before: auditJSON(map[string]bool{"settled": false}), After: auditJSON(map[string]bool{"settled": true}),
-	})
+	if len(users) == 1 && len(found) == 0 {
+		return noUser(users[0])
+	}
+	var settled []id.User
+	for i := range found {
+		u := &found[i]
+		if !u.SettledAt.IsZero() {
+			continue
+		}
+		settled = append(settled, u.ID)
+		tx.Record(ctx, audit.Event{
+			Actor: actor, Action: "user.settled", TargetKind: "user", TargetID: string(u.ID), TargetName: u.Name(), User: u.ID,
+			Before: auditJSON(map[string]bool{"settled": false}), After: auditJSON(map[string]bool{"settled": true}),
+		})
+	}
+	if len(settled) > 0 {
+		tx.queue(`
+			update users
+			set settled_at = $3, settled_by = $4
+			where organization = $1
+				and `+tx.d.amongFew("id", tx.d.elements("$2")), tx.Organization, encode(settled), micros(tx.now), actor.Name)
+	}
 	return nil
 }

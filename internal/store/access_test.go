@@ -744,9 +744,9 @@ func TestInbox_IsForThoseWhoHaveNothingBeyondDefaults(t *testing.T) {
 		if d := cmp.Diff(inbox(), []id.User{dana, ines}); d != "" {
 			t.Errorf("who has neither signed in nor was pushed does not wait (-got +want):\n%s", d)
 		}
-		err := write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Settle(ctx, dana, asUser(ines)) })
+		err := write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Settle(ctx, asUser(ines), dana) })
 		refused(t, err, fault.Forbidden, access.CodeCeiling)
-		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Settle(ctx, ines, operator) }))
+		must(t, write(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Settle(ctx, operator, ines) }))
 		if d := cmp.Diff(inbox(), []id.User{dana}); d != "" {
 			t.Errorf("left as is (-got +want):\n%s", d)
 		}
