@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,7 @@ type composeFile struct {
 		Image       string            `yaml:"image"`
 		Build       string            `yaml:"build"`
 		Command     any               `yaml:"command"`
+		Volumes     []string          `yaml:"volumes"`
 		Environment map[string]string `yaml:"environment"`
 	} `yaml:"services"`
 }
@@ -50,7 +52,20 @@ func TestCompose_TheSameCommandsAndEnvironmentAsProcesses(t *testing.T) {
 	if err := yaml.Unmarshal(text, &compose); err != nil {
 		t.Fatal(err)
 	}
-	proxyCommand, _ := compose.Services["proxy"].Command.(string)
+	caddyfile, err := os.ReadFile("../../deploy/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mounted := compose.Services["proxy"].Volumes; !slices.Contains(mounted, "./deploy/Caddyfile:/etc/caddy/Caddyfile:ro") {
+		t.Errorf("the proxy does not read deploy/Caddyfile: %v", mounted)
+	}
+	if !regexp.MustCompile(`(?m)^\s*respond /metrics 404$`).Match(caddyfile) {
+		t.Errorf("the proxy hands /metrics to the public:\n%s", caddyfile)
+	}
+	passesTo := regexp.MustCompile(`(?m)^\s*reverse_proxy (.+)$`).FindStringSubmatch(string(caddyfile))
+	if passesTo == nil {
+		t.Fatalf("the proxy passes nothing on:\n%s", caddyfile)
+	}
 
 	var turn atomic.Int64
 	var nodes []*url.URL
@@ -71,8 +86,8 @@ func TestCompose_TheSameCommandsAndEnvironmentAsProcesses(t *testing.T) {
 		if service.Build == "" {
 			continue
 		}
-		if !strings.Contains(proxyCommand, "--to "+name+":8080") {
-			t.Errorf("the proxy does not know %s: %s", name, proxyCommand)
+		if !slices.Contains(strings.Fields(passesTo[1]), name+":8080") {
+			t.Errorf("the proxy does not know %s: %s", name, passesTo[1])
 		}
 		environment = os.Environ()
 		for variable, value := range service.Environment {
