@@ -52,6 +52,13 @@ export async function axe(page) {
   return JSON.parse(result.value);
 }
 
+/** Shows the page with the text as large as its reader has set it in their browser, whose own default is 16. */
+export async function textSize(page, pixels) {
+  const session = sessions.get(page) ?? (await page.context().newCDPSession(page));
+  sessions.set(page, session);
+  await session.send("Page.setFontSizes", { fontSizes: { standard: pixels, fixed: pixels } });
+}
+
 /** Whether the page can be read without scrolling sideways (WCAG 1.4.10). */
 export async function fits(page) {
   return page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
