@@ -272,7 +272,7 @@ func (c *Console) reinviteDialog(w http.ResponseWriter, r *http.Request) error {
 		return c.seatsSaid(v, tx, &f)
 	})
 	if err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	return page.Render(w, r, http.StatusOK, invitePage(f))
 }
@@ -304,6 +304,11 @@ func (c *Console) inviteOptions() store.InviteOptions {
 	return store.InviteOptions{URL: c.URL, Show: c.letters() == mail.Off}
 }
 
+// invitationOnce is what a form that invites makes. Without a mail server its answer shows the link.
+func (v *visit) invitationOnce() shownOnce {
+	return shownOnce{"The invitation", "Where its link reached nobody, send it again from the list: the earlier link is void then.", v.at("invitations"), "All invitations"}
+}
+
 // invite sends one invitation.
 func (c *Console) invite(w http.ResponseWriter, r *http.Request) error {
 	v, err := c.filled(w, r)
@@ -325,13 +330,16 @@ func (c *Console) invite(w http.ResponseWriter, r *http.Request) error {
 		if f.Problem != "" {
 			return fault.New(fault.Invalid, "%s", f.Problem)
 		}
+		if err = v.once(tx, v.invitationOnce()); err != nil {
+			return err
+		}
 		o := c.inviteOptions()
 		o.Letters = lettersOf(r.PostForm)
 		made, err = tx.Invite(v.ctx, v.viewer.actor, []invitation.Row{{Email: f.Email, Name: f.Name, Grants: f.Wants}}, o)
 		return err
 	})
 	if err != nil {
-		if kind := fault.KindOf(err); f.frame != nil && kind != fault.Internal && kind != fault.Unavailable {
+		if kind := fault.KindOf(err); f.frame != nil && !errors.As(err, new(sentTwice)) && kind != fault.Internal && kind != fault.Unavailable {
 			status, failure := page.FailureOf(err)
 			f.Fault = failure.Said
 			if why := fault.As(err); why.Code == invitation.CodeAddress || slices.ContainsFunc(why.Fields, func(e fault.Field) bool { return e.Path == "email" }) {
@@ -462,7 +470,7 @@ func (c *Console) judgeList(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c *Console) refusedList(v *visit, l listForm, err error) error {
-	if kind := fault.KindOf(err); l.frame != nil && kind != fault.Internal && kind != fault.Unavailable {
+	if kind := fault.KindOf(err); l.frame != nil && !errors.As(err, new(sentTwice)) && kind != fault.Internal && kind != fault.Unavailable {
 		status, failure := page.FailureOf(err)
 		l.Fault = failure.Said
 		return page.Render(v.w, v.r, status, listPage(l))
@@ -515,6 +523,11 @@ func (c *Console) sendList(w http.ResponseWriter, r *http.Request) error {
 			}
 			if err = v.invites(); err != nil {
 				return err
+			}
+			if len(made) == 0 { // the list is one form, though it is sent in parts
+				if err = v.once(tx, v.invitationOnce()); err != nil {
+					return err
+				}
 			}
 			sent, err = tx.Invite(v.ctx, v.viewer.actor, part, o)
 			return err
@@ -589,6 +602,9 @@ func (c *Console) resend(w http.ResponseWriter, r *http.Request) error {
 		}
 		a, err := c.invitationAct(v, tx, "resend")
 		if err != nil {
+			return err
+		}
+		if err = v.once(tx, v.invitationOnce()); err != nil {
 			return err
 		}
 		again, err = tx.ResendInvitation(v.ctx, v.viewer.actor, a.Invitation.ID, c.inviteOptions())

@@ -205,6 +205,11 @@ func (c *Console) newCode(w http.ResponseWriter, r *http.Request) error {
 		if err = v.fresh(tx); err != nil {
 			return err
 		}
+		if err = v.once(tx, shownOnce{
+			"A break-glass code", "If you did not keep it, make another: it voids the one before.", v.at("me/break-glass"), "Break-glass code",
+		}); err != nil {
+			return err
+		}
 		o.Code, err = tx.NewExceptionCode(v.ctx, o.User.ID, v.viewer.actor)
 		return err
 	})

@@ -272,6 +272,11 @@ func (c *Console) keepWebhook(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if f.ID == "" {
+			if err := v.once(tx, shownOnce{
+				"The webhook", "If nobody copied its secret, make a new secret on its page.", v.at("webhooks"), "All webhooks",
+			}); err != nil {
+				return err
+			}
 			_, err = tx.MakeWebhook(v.ctx, v.viewer.actor, f.URL, chosen, secret)
 		} else {
 			_, err = tx.ChangeWebhook(v.ctx, v.viewer.actor, f.ID, f.URL, chosen)
@@ -315,6 +320,11 @@ func (c *Console) renewSecret(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if err := v.setsUp(); err != nil {
+			return err
+		}
+		if err := v.once(tx, shownOnce{
+			"A new secret", "If nobody copied it, make another on the webhook's page.", v.at("webhooks/" + chi.URLParam(r, "webhook")), "The webhook",
+		}); err != nil {
 			return err
 		}
 		h, err := tx.RenewWebhookSecret(v.ctx, v.viewer.actor, id.Webhook(chi.URLParam(r, "webhook")), f.Secret)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/vestibule-id/vestibule/internal/audit"
@@ -599,6 +600,12 @@ func (c *Console) operatorEnrolled(w http.ResponseWriter, r *http.Request) error
 		switch kind {
 		case mfa.Recovery:
 			if form.Get("kept") == "" {
+				if err := firstTime(ctx, tx.In(""), form.Get("once"), shownOnce{
+					"A list of recovery codes", "If you did not keep it, make another: it voids the one before.",
+					templ.SafeURL("/operator/enrol?" + url.Values{"shown": {p.id}, "kind": {string(kind)}}.Encode()), "Make another list",
+				}); err != nil {
+					return err
+				}
 				codes = c.makeOperatorCodes(ctx, tx, actor, p.operator)
 				return tx.PostOperatorNotice(ctx, p.operator, operatorAdded[kind], actor.IP, "")
 			}
@@ -629,7 +636,12 @@ func (c *Console) operatorEnrolled(w http.ResponseWriter, r *http.Request) error
 		next, err = c.passOperator(ctx, tx, r, after)
 		return err
 	})
+	var twice sentTwice
 	switch {
+	case errors.As(err, &twice):
+		status, f := twice.failure()
+		page.RefuseWith(w, r, c.Log, status, f)
+		return nil
 	case errors.Is(err, errWrongCode):
 		return c.showOperatorEnrol(w, r, p, kind, http.StatusUnprocessableEntity,
 			operatorEnrolView{Wrong: "This code does not fit. Wait for the next one and try again."})

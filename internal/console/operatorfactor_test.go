@@ -136,10 +136,17 @@ func TestOperatorFactors_AreEnrolledAskedForAndRemoved(t *testing.T) {
 
 		// Recovery codes, each good once.
 		got, at = b.follow(b.get("/operator/security/add?kind=recovery"))
-		made := b.post("/operator/enrol", "shown", shown(t, at), "kind", "recovery")
+		mark := got.once("/operator/enrol")
+		made := b.post("/operator/enrol", "shown", shown(t, at), "kind", "recovery", "once", mark)
 		codes := strings.Fields(made.text("#codes"))
 		if len(codes) != mfa.RecoveryCount {
 			t.Fatalf("%d codes: %s", len(codes), made.text("main"))
+		}
+		again := b.post("/operator/enrol", "shown", shown(t, at), "kind", "recovery", "once", mark)
+		if back, _ := again.Find("main a.button").Attr("href"); again.status != http.StatusConflict || again.Find("#codes").Length() > 0 || back == "" {
+			t.Errorf("loaded again, the codes' page answers %d with the way %q: %s", again.status, back, again.text("main"))
+		} else {
+			b.page(back)
 		}
 		b.post("/operator/enrol", "shown", shown(t, at), "kind", "recovery", "kept", "yes")
 		for i, want := range []int{http.StatusSeeOther, http.StatusUnprocessableEntity} {

@@ -175,6 +175,11 @@ func (c *Console) makeSetupLink(w http.ResponseWriter, r *http.Request) error {
 		if f.Asked.Expires, err = endOf(f.Until); err != nil {
 			return err
 		}
+		if err := v.once(tx, shownOnce{
+			"The setup link for " + f.Asked.Contact, "If nobody copied it and no letter came, revoke it in the list and make another.", v.at("setup-links"), "All setup links",
+		}); err != nil {
+			return err
+		}
 		l, address, err := tx.MakeSetupLink(v.ctx, v.viewer.actor, f.Asked)
 		made = madeSetupLink{frame: v.frame, setupLinkLine: setupLinkLineOf(v, l), Address: address, Mode: c.letters()}
 		return err

@@ -198,6 +198,11 @@ func (c *Console) makeToken(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		if err := v.once(tx, shownOnce{
+			"A token of " + d.Directory.Name, "If nobody copied it, revoke it in the list and make another.", d.at(""), "All tokens of " + d.Directory.Name,
+		}); err != nil {
+			return err
+		}
 		expires, err := endOf(v.form("expires"))
 		if err != nil {
 			return err

@@ -195,7 +195,7 @@ func (c *Console) view(section, title string, read func(v *visit, tx *store.Tx) 
 			return err
 		})
 		if err != nil {
-			return redirected(w, r, err)
+			return c.refusedPage(v, err)
 		}
 		if body == nil {
 			return nil // the page answered by itself
@@ -241,12 +241,57 @@ func (c *Console) refusedChange(v *visit, err error) error {
 	if status >= http.StatusInternalServerError || errors.As(err, new(signIn)) {
 		return redirected(v.w, v.r, err)
 	}
-	f.Back, f.Where = string(v.at("")), "Back to "+v.organizationName()
+	var twice sentTwice
+	if errors.As(err, &twice) {
+		status, f = twice.failure()
+		page.RefuseWith(v.w, v.r, c.Log, status, f)
+		return nil
+	}
+	if v.organization == nil {
+		return err // there is none at this address, and so no page of it
+	}
+	f.Back, f.Where = v.list()
 	if back, err := url.Parse(v.r.Referer()); err == nil && back.Path != "" {
 		f.Back, f.Where = session.OwnPath(back.RequestURI()), "Back"
 	}
 	page.RefuseWith(v.w, v.r, c.Log, status, f)
 	return nil
+}
+
+// refusedPage answers a page that is not shown, with the way to the list of what was asked for. What was refused is often a
+// link in a letter or one kept for long, so the page before is none to go back to.
+func (c *Console) refusedPage(v *visit, err error) error {
+	if errors.As(err, new(signIn)) {
+		return redirected(v.w, v.r, err)
+	}
+	if to, where := v.list(); to != "" {
+		page.RefuseBack(v.w, v.r, c.Log, err, to, where)
+		return nil
+	}
+	return err
+}
+
+// list is the page of the navigation that a page belongs to; where that is the page itself, or one the viewer may not open, the first
+// that they may.
+func (v *visit) list() (to, where string) {
+	if v.organization == nil {
+		return "", ""
+	}
+	for _, b := range v.navigation() {
+		for _, l := range b.links {
+			at := string(v.at(l.path))
+			if at == v.r.URL.Path {
+				continue
+			}
+			if l.section == v.section {
+				return at, "To " + l.name
+			}
+			if to == "" {
+				to, where = at, "To "+l.name
+			}
+		}
+	}
+	return to, where
 }
 
 func redirected(w http.ResponseWriter, r *http.Request, err error) error {
@@ -303,13 +348,6 @@ func (v *visit) again(tx *store.Tx) error {
 		}
 	}
 	return v.viewer.load(v.ctx, tx)
-}
-
-func (v *visit) organizationName() string {
-	if v.organization == nil {
-		return "the console"
-	}
-	return v.organization.Name
 }
 
 func (v *visit) query(name string) string { return v.r.URL.Query().Get(name) }

@@ -61,7 +61,13 @@ func FailureOf(err error) (int, Failure) {
 
 // Refuse answers with the page of a fault. What only the log may know goes there, under the code the page shows.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	RefuseBack(w, r, log, err, "", "")
+}
+
+// RefuseBack is Refuse with a link that leads on from there.
+func RefuseBack(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error, back, where string) {
 	status, f := FailureOf(err)
+	f.Back, f.Where = back, where
 	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented {
 		log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "code", f.Code, "error", err)
 	}

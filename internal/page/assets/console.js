@@ -80,6 +80,22 @@
     for (const field of document.querySelectorAll("[data-narrow]")) if (field.value) narrow(field);
   });
 
+  // A form whose answer shows a secret goes once: of two clicks the browser would show the answer to the second, which says only that
+  // the form was sent already.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.querySelector("input[name=once]")) return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+    form.dataset.sent = "true";
+  }, true);
+  // Whoever comes back to the page may send it again.
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
   // Copy buttons appear only where copying works.
   const ready = () => {
     for (const button of document.querySelectorAll("[data-copy]")) {
