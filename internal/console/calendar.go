@@ -118,7 +118,7 @@ func (c *Console) calendarFile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/calendar; charset=utf-8")

@@ -139,7 +139,12 @@ func (c *Console) show(h handler) http.HandlerFunc {
 		// Forms are small; a body of any size is an attack on memory.
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		if err := h(w, r); err != nil {
-			page.Refuse(w, r, c.Log, err)
+			// The start page leads whoever asks to what they may open.
+			back, where := "/", "To the start page"
+			if r.URL.Path == back {
+				back = ""
+			}
+			page.RefuseBack(w, r, c.Log, err, back, where)
 		}
 	}
 }

@@ -277,7 +277,7 @@ func (c *Console) driftCSV(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	rows := [][]string{{"name", "user_name", "id", "status", "why", "since", "last_seen", "what_to_do"}}
 	if d.Filter.Groups {

@@ -275,7 +275,7 @@ func (c *Console) logCSV(w http.ResponseWriter, r *http.Request) error {
 		}
 		return v.readsLog()
 	}); err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")

@@ -158,7 +158,7 @@ func (c *Console) waveCSV(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	rows := [][]string{{"name", "user_name", "id", "what", "when", "status"}}
 	for _, d := range list {
@@ -218,7 +218,7 @@ func (c *Console) undoDialog(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return redirected(w, r, err)
+		return c.refusedPage(v, err)
 	}
 	return page.Render(w, r, http.StatusOK, undoPage(u))
 }
