@@ -24,15 +24,19 @@ import (
 func factsQuery(d dialect, many bool) string {
 	few := d.amongFew("group_id", "select id from mine")
 	asked := func(column string) string { return column + " = $2" }
+	memberships := `from group_members m
+		where m.organization = $1
+			and m.member_id = $2`
 	if many {
+		memberships = "from (" + d.elements("$2") + `) asked
+		` + d.each("group_members m", "m.group_id, m.member_id", `m.organization = $1
+			and m.member_id = asked.value`)
 		asked = func(column string) string { return d.amongFew(column, d.elements("$2")) }
 	}
 	return `
 	with recursive mine (id, member) as (
 		select m.group_id, m.member_id
-		from group_members m
-		where m.organization = $1
-			and ` + asked("m.member_id") + `
+		` + memberships + `
 		union
 		select m.group_id, m.member_id
 		from mine

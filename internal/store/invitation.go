@@ -164,20 +164,8 @@ func (tx *Tx) holders(ctx context.Context, rows []invitation.Row, into map[strin
 		key[name] = r.Key()
 	}
 	type held struct{ email, name, display, status string }
-	// Two statements in one: an or over two indexes would have SQLite read everybody.
 	byEmail, byName := in("email_key", emails, args.add), in("user_name_key", names, args.add)
-	found, err := collect[held](tx.query(ctx, `
-		select coalesce(email_key, ''), user_name_key, display_name, status
-		from users
-		where organization = $1
-			and status <> 'deleted'
-			and `+byEmail+`
-		union
-		select coalesce(email_key, ''), user_name_key, display_name, status
-		from users
-		where organization = $1
-			and status <> 'deleted'
-			and `+byName, args...))(func(s scanner) (h held, err error) {
+	found, err := collect[held](tx.query(ctx, liveUsers("coalesce(email_key, ''), user_name_key, display_name, status", byEmail, byName), args...))(func(s scanner) (h held, err error) {
 		err = s.Scan(&h.email, &h.name, &h.display, &h.status)
 		return h, err
 	})

@@ -30,16 +30,18 @@ type LocalAccount struct {
 // LocalAccounts finds the accounts that an address may mean: of an organization, or, where none is named, of all in which a
 // password was chosen with that address. Where the organization has none, those of its providers count. The likeliest comes first.
 func (tx *SystemTx) LocalAccounts(ctx context.Context, org id.Organization, address, browser string) ([]LocalAccount, error) {
-	const columns = `
-		select u.organization, u.id, u.display_name, coalesce(p.hash, ''), exists (
-			select 1
+	accounts := func(hash, from string) string {
+		return `
+		select u.organization, u.id, u.display_name, coalesce(` + hash + `, ''), (
+			select k.user_id
 			from known_browsers k
 			where k.organization = u.organization
 				and k.user_id = u.id
-				and k.browser_hash = $2)`
-	const order = `
-		order by (p.hash is null), coalesce(u.last_login, 0) desc, u.organization, u.id
+				and k.browser_hash = $2) is not null` + // with exists PostgreSQL may look for the browser among everybody's
+			from + `
+		order by (` + hash + ` is null), coalesce(u.last_login, 0) desc, u.organization, u.id
 		limit 5`
+	}
 	scan := func(s scanner) (a LocalAccount, err error) {
 		err = s.Scan(&a.Organization, &a.User, &a.Name, &a.Hash, &a.Known)
 		return a, err
@@ -48,31 +50,33 @@ func (tx *SystemTx) LocalAccounts(ctx context.Context, org id.Organization, addr
 		return nil, nil
 	}
 	if org == "" {
-		return collect[LocalAccount](tx.query(ctx, columns+`
+		return collect[LocalAccount](tx.query(ctx, accounts("p.hash", `
 		from passwords p
 		join users u on u.organization = p.organization and u.id = p.user_id
 		where p.address_key = $1
 			and u.email_key = $1
-			and u.status <> 'deleted'`+order, scim.Fold(address), browser))(scan)
+			and u.status <> 'deleted'`), scim.Fold(address), browser))(scan)
 	}
-	own, err := collect[LocalAccount](tx.query(ctx, columns+`
-		from users u
-		left join passwords p on p.organization = u.organization and p.user_id = u.id
-		where u.organization = $3
-			and (u.email_key = $1 or u.user_name_key = $4)
-			and u.status <> 'deleted'`+order, scim.Fold(address), browser, org, scim.UserNameKey(address)))(scan)
+	const hash = `(
+			select p.hash
+			from passwords p
+			where p.organization = u.organization
+				and p.user_id = u.id)`
+	own, err := collect[LocalAccount](tx.query(ctx, accounts(hash, `
+		from (`+liveUsers("u.organization, u.id, u.display_name, u.last_login", "u.email_key = $3", "u.user_name_key = $4")+`) u`),
+		org, browser, scim.Fold(address), scim.UserNameKey(address)))(scan)
 	if err != nil || len(own) > 0 {
 		return own, err
 	}
 	// Nobody's here: somebody of a provider of it, who signs in at home.
-	return collect[LocalAccount](tx.query(ctx, columns+`
+	return collect[LocalAccount](tx.query(ctx, accounts("p.hash", `
 		from relationships r
 		join passwords p on p.organization = r.provider and p.address_key = $1
 		join users u on u.organization = p.organization and u.id = p.user_id
 		where r.client = $3
 			and `+inForceAt("$4")+`
 			and u.email_key = $1
-			and u.status <> 'deleted'`+order, scim.Fold(address), browser, org, micros(tx.now)))(scan)
+			and u.status <> 'deleted'`), scim.Fold(address), browser, org, micros(tx.now)))(scan)
 }
 
 // Attempts to sign in with a password within one window. A browser that has shown the account's password before counts by itself,
@@ -366,11 +370,8 @@ func (tx *Tx) changeAddress(ctx context.Context, u *directory.User, address stri
 	var holders int64
 	err := tx.queryRow(ctx, `
 		select count(*)
-		from users
-		where organization = $1
-			and id <> $2
-			and status <> 'deleted'
-			and (email_key = $3 or user_name_key = $4)`,
+		from (`+liveUsers("id", "email_key = $3", "user_name_key = $4")+`) h
+		where h.id <> $2`,
 		tx.Organization, u.ID, scim.Fold(address), scim.UserNameKey(address)).Scan(&holders)
 	if err != nil {
 		return err

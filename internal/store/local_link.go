@@ -306,12 +306,7 @@ func (tx *Tx) DropMove(ctx context.Context, user id.User, actor audit.Actor) err
 // RecoveryLink makes a link by which a person comes in once, on the operator's word: for who is locked out while their provider
 // cannot be reached. named is a user's id, userName or address.
 func (tx *Tx) RecoveryLink(ctx context.Context, named string, actor audit.Actor) (token string, u *directory.User, err error) {
-	users, err := column[id.User](tx.query(ctx, `
-		select id
-		from users
-		where organization = $1
-			and status <> 'deleted'
-			and (id = $2 or user_name_key = $3 or email_key = $4)
+	users, err := column[id.User](tx.query(ctx, liveUsers("id", "id = $2", "user_name_key = $3", "email_key = $4")+`
 		order by id
 		limit 2`, tx.Organization, named, scim.UserNameKey(named), orNull(scim.Fold(named))))
 	switch {

@@ -38,13 +38,8 @@ func (tx *Tx) HolderOf(ctx context.Context, c id.Connection, address string) (*d
 	if scim.Fold(address) == "" {
 		return nil, nil
 	}
-	users, err := collect[directory.User](tx.query(ctx, `
-		select `+userColumns+`
-		from users u
-		where u.organization = $1
-			and (u.email_key = $2 or u.user_name_key = $3)
-			and u.status <> 'deleted'
-		order by u.id
+	users, err := collect[directory.User](tx.query(ctx, liveUsers(userColumns, "u.email_key = $2", "u.user_name_key = $3")+`
+		order by id
 		limit 2`, tx.Organization, scim.Fold(address), scim.UserNameKey(address)))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
 	if err != nil {
 		return nil, fmt.Errorf("look for who holds an address: %w", err)

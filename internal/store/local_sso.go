@@ -363,12 +363,8 @@ func (tx *Tx) dropException(ctx context.Context, e SSOException) error {
 		delete from sso_exceptions
 		where organization = $1
 			and id = $2`, tx.Organization, e.ID)
-	users, err := column[id.User](tx.query(ctx, `
-		select id
-		from users
-		where organization = $1
-			and (email_key = $2 or user_name_key = $3)
-			and status <> 'deleted'`, tx.Organization, scim.Fold(e.Address), scim.UserNameKey(e.Address)))
+	users, err := column[id.User](tx.query(ctx, liveUsers("id", "email_key = $2", "user_name_key = $3"),
+		tx.Organization, scim.Fold(e.Address), scim.UserNameKey(e.Address)))
 	if err != nil {
 		return err
 	}

@@ -318,26 +318,22 @@ func (tx *Tx) addressFacts(ctx context.Context, c connection.Connection, p conne
 		f.DomainAllowed = len(self.Settings.AllowedDomains) == 0 ||
 			slices.ContainsFunc(self.Settings.AllowedDomains, func(d string) bool { return connection.Domain(d) == domain })
 	}
-	var taken, invited, seated int64
+	var taken, invited int64
 	err = tx.queryRow(ctx, `
-		select
-			(select count(*)
-				from users
-				where organization = $1 and status <> 'deleted' and (email_key = $2 or user_name_key = $3)),
-			(select count(*)
-				from users
-				where organization = $1 and status = 'pending' and (email_key = $2 or user_name_key = $3)),
-			(select count(*)
-				from users
-				where organization = $1 and status = 'active' and seated)`,
-		tx.Organization, scim.Fold(p.Email), scim.UserNameKey(p.Email)).Scan(&taken, &invited, &seated)
+		select count(*), count(case when h.status = 'pending' then h.id end)
+		from (`+liveUsers("id, status", "email_key = $2", "user_name_key = $3")+`) h`,
+		tx.Organization, scim.Fold(p.Email), scim.UserNameKey(p.Email)).Scan(&taken, &invited)
 	if err != nil {
 		return fmt.Errorf("read who holds an address: %w", err)
 	}
 	f.Taken = p.Email != "" && taken > 0
 	f.Invited = invited == taken && invited > 0
-	f.SeatFree = self.SeatLimit == 0 || seated < self.SeatLimit
-	return nil
+	if f.SeatFree = self.SeatLimit == 0; f.SeatFree {
+		return nil // and nobody needs to be counted
+	}
+	limit, used, err := tx.seats(ctx)
+	f.SeatFree = limit == 0 || used < limit
+	return err
 }
 
 // matchKept is a match value as an identity keeps it: in the form in which the connection's directory compares its key, so

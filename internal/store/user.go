@@ -27,6 +27,25 @@ func (tx *Tx) scanUser(s scanner, more ...any) (directory.User, error) {
 	return u, err
 }
 
+// liveUsers selects columns of the organization's users, $1, who are not deleted and whom one of the conditions fits: who holds an
+// address, or has it as their userName. Each condition is looked for by itself, since with an or between them SQLite reads everybody;
+// and it does so too for a union, whose halves it would have in order.
+func liveUsers(columns string, either ...string) string {
+	parts := make([]string, len(either))
+	for i, condition := range either {
+		parts[i] = `
+			select ` + columns + `
+			from users u
+			where u.organization = $1
+				and u.status <> 'deleted'
+				and ` + condition
+	}
+	return `
+		select distinct *
+		from (` + strings.Join(parts, `
+			union all`) + `) either`
+}
+
 func noUser(user id.User) error {
 	return fault.New(fault.NotFound, "There is no user %s in this organization.", user)
 }

@@ -38,13 +38,8 @@ func (tx *Tx) createLocal(ctx context.Context, n NewUser, actor audit.Actor) (*d
 		return nil, fault.New(fault.Invalid, "A user needs an address or a userName.")
 	}
 	var holder directory.User
-	holder, err := tx.scanUser(tx.queryRow(ctx, `
-		select `+userColumns+`
-		from users u
-		where u.organization = $1
-			and u.status <> 'deleted'
-			and (u.user_name_key = $2 or u.email_key = $3)
-		order by u.id
+	holder, err := tx.scanUser(tx.queryRow(ctx, liveUsers(userColumns, "u.user_name_key = $2", "u.email_key = $3")+`
+		order by id
 		limit 1`, tx.Organization, scim.UserNameKey(n.UserName), orNull(scim.Fold(n.Email))))
 	switch {
 	case err == nil:
