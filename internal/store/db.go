@@ -90,8 +90,8 @@ type engine interface {
 func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log, posted: make(chan struct{}, 1), refuseNested: o.RefuseNested}
 	db.versions = &versionWatch{db: db, known: map[string]knownVersion{}}
-	db.lookups.patience = queuePatience / 5 // who looks somebody up often changes them next, and is not back for a while
-	db.rewrites.flights = 2                 // so that the node decides one half while the database writes the other
+	// Who looks somebody up often changes them next, and the other way round, and is not back for a while.
+	db.lookups.patience, db.rewrites.patience = queuePatience/10, queuePatience/10
 	if db.now == nil {
 		db.now = time.Now
 	}

@@ -25,6 +25,7 @@ const (
 	byUserName
 	byExternalID
 	byEmail
+	byAny // of a batch: not all go by the same
 )
 
 // looking is where a directory looks; lookups there may share a statement.
@@ -154,7 +155,7 @@ func (db *DB) lookUpAlone(ctx context.Context, in looking, shape lookupShape, va
 
 // lookUp is the same within a transaction; of a reading one it is the last statement.
 func (tx *Tx) lookUp(ctx context.Context, dir id.Directory, shape lookupShape, value string) ([]*lookedUp, error) {
-	return collect[*lookedUp](tx.lastQuery(ctx, lookupTexts()[tx.d][shape], tx.Organization, dir, value))(func(s scanner) (*lookedUp, error) {
+	return collect[*lookedUp](tx.boundQuery(ctx, lookupTexts()[tx.d][shape], tx.Organization, dir, value))(func(s scanner) (*lookedUp, error) {
 		return scanLookedUp(s)
 	})
 }
@@ -167,10 +168,15 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 		n.done = true
 		return
 	}
+	shape := all[0].lookupShape
 	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
 	nth := make([]int64, len(all))
 	for i, n := range all {
 		values[i], by[i], groups[i], change[i], nth[i] = n.value, int64(n.by), n.groups, n.change, int64(i)
+		shape.groups, shape.change = shape.groups || n.groups, shape.change || n.change
+		if n.by != shape.by {
+			shape.by = byAny
+		}
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -178,7 +184,7 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 	found := make([][]*lookedUp, len(all))
 	err := db.Read(ctx, in.organization, func(tx *Tx) error {
 		clear(found) // it may run a second time
-		rows, err := tx.lastQuery(ctx, lookupsText(), in.organization, in.directory, values, by, groups, change, nth)
+		rows, err := tx.boundQuery(ctx, lookupsTexts()[shape], in.organization, in.directory, values, by, groups, change, nth)
 		if err != nil {
 			return err
 		}
@@ -221,84 +227,102 @@ const (
 					and u.id = r.user_id), false)`
 )
 
-// lookupHolders are the rows of an address, by a value's expression.
-const lookupHolders = `
-			select e.user_id
-			from record_emails e
-			where e.organization = $1
-				and e.directory = $2
-				and e.value_key = `
-
-// lookupTexts are the statements of one lookup. They are put together once: some are two kilobytes long. What SQLite is not told
-// the name of a column of, it calls by all of its text, which the driver copies for each query.
+// lookupTexts are the statements of one lookup. They are put together once: some are two kilobytes long.
 var lookupTexts = sync.OnceValue(func() map[dialect]map[lookupShape]string {
-	texts := map[dialect]map[lookupShape]string{}
-	for _, d := range []dialect{sqliteDialect, postgresDialect} {
-		texts[d] = map[lookupShape]string{}
-		for by, condition := range map[lookupBy]string{
-			byID: "r.user_id = $3", byUserName: "r.user_name_key = $3", byExternalID: "r.external_id = $3",
-			byEmail: d.amongFew("r.user_id", lookupHolders+"$3"),
-		} {
-			from := "directory_records r"
-			if d == sqliteDialect && by == byEmail { // to set up a list costs it more than to find who is in it
-				from = "record_emails e cross join directory_records r"
-				condition = `e.organization = $1
+	return map[dialect]map[lookupShape]string{sqliteDialect: sqliteLookupTexts(), postgresDialect: postgresLookupTexts(false)}
+})
+
+// lookupsTexts are those of a batch on PostgreSQL: of values, by what each is looked up, and what is read with it.
+var lookupsTexts = sync.OnceValue(func() map[lookupShape]string { return postgresLookupTexts(true) })
+
+// sqliteLookupTexts are those of SQLite. What it is not told the name of a column of, it calls by all of its text, which the driver
+// copies for each query.
+func sqliteLookupTexts() map[lookupShape]string {
+	texts := map[lookupShape]string{}
+	for by, condition := range map[lookupBy]string{byID: "r.user_id = $3", byUserName: "r.user_name_key = $3", byExternalID: "r.external_id = $3", byEmail: ""} {
+		from := "directory_records r"
+		if by == byEmail { // to set up a list costs it more than to find who is in it
+			from = "record_emails e cross join directory_records r"
+			condition = `e.organization = $1
 			and e.directory = $2
 			and e.value_key = $3
 			and r.user_id = e.user_id`
-			}
-			for _, groups := range []string{"null", d.groupsOf("r.user_id", "$2")} {
-				for _, unsettled := range []string{sqlFalse, "not " + lookupSettled} {
-					if d == sqliteDialect && unsettled != sqlFalse {
-						continue
-					}
-					texts[d][lookupShape{by, groups != "null", unsettled != sqlFalse}] = fmt.Sprintf(`
+		}
+		for _, groups := range []string{"null", sqliteDialect.groupsOf("r.user_id", "$2")} {
+			texts[lookupShape{by: by, groups: groups != "null"}] = fmt.Sprintf(`
 		select %s, %s as unsettled, %s as groups
 		from %s
 		where r.organization = $1
 			and r.directory = $2
 			and %s
-		limit %d`, lookupColumns, unsettled, groups, from, condition, lookupMost+1)
-				}
+		limit %d`, lookupColumns, sqlFalse, groups, from, condition, lookupMost+1)
+		}
+	}
+	return texts
+}
+
+// postgresLookupTexts are those of PostgreSQL, for one lookup or for a batch of what a shape says of all together. Each is looked up for
+// itself, behind a limit, and what else is asked is a scalar subquery: whatever the planner believes of the tables, it cannot make a
+// join or a hash of it that reads all records. To set up a part of a plan costs more than to run it, and most batches go by one
+// thing and ask for nothing more, so what nobody of a batch asks for is not in its statement.
+func postgresLookupTexts(batch bool) map[lookupShape]string {
+	searched, inGroups, isUnsettled, more := "cast($3 as text) as value", "%s", "not %s", ""
+	if batch {
+		searched = `unnest(cast($3 as text[])) as value, unnest(cast($4 as bigint[])) as by,
+				unnest(cast($5 as boolean[])) as groups, unnest(cast($6 as boolean[])) as change, unnest(cast($7 as bigint[])) as nth`
+		inGroups, isUnsettled, more = "case when s.groups then %s end", "s.change and not %s", ", s.nth"
+	}
+	record := func(condition string) string {
+		return fmt.Sprintf(`(
+				select r.*
+				from directory_records r
+				where r.organization = s.organization
+					and r.directory = $2
+					and r.%s
+				limit %d)`, condition, lookupMost+1)
+	}
+	holders := func(condition string) string {
+		return fmt.Sprintf(`(
+				select r.*
+				from (
+					select e.user_id
+					from record_emails e
+					where e.organization = s.organization
+						and e.directory = $2
+						and e.value_key = s.value
+						%s
+					limit %d) e
+				cross join lateral %s r)`, condition, lookupMost+1, record("user_id = e.user_id"))
+	}
+	of := func(by lookupBy) string { return fmt.Sprintf("and s.by = %d", by) }
+	records := map[lookupBy]string{
+		byID: record("user_id = s.value"), byUserName: record("user_name_key = s.value"), byExternalID: record("external_id = s.value"),
+		byEmail: holders(""),
+		byAny: strings.Join([]string{
+			record("user_id = s.value " + of(byID)), record("user_name_key = s.value " + of(byUserName)),
+			record("external_id = s.value " + of(byExternalID)), holders(of(byEmail)),
+		}, `
+			union all
+			`),
+	}
+	texts := map[lookupShape]string{}
+	for by, found := range records {
+		if by == byAny && !batch {
+			continue
+		}
+		for _, groups := range []string{"null", fmt.Sprintf(inGroups, postgresDialect.groupsOf("r.user_id", "$2"))} {
+			for _, unsettled := range []string{sqlFalse, fmt.Sprintf(isUnsettled, lookupSettled)} {
+				texts[lookupShape{by, groups != "null", unsettled != sqlFalse}] = fmt.Sprintf(`
+		select %s, %s, %s%s
+		from (
+			select %s, %s) s
+		cross join lateral (
+			%s) r`, lookupColumns, unsettled, groups, more, boundBy, searched, found)
 			}
 		}
 	}
 	return texts
-})
-
-// lookupsText is the statement of a batch on PostgreSQL: values, by what each is looked up, and what is read. Each is looked up
-// for itself, behind a limit, and what else is asked is a scalar subquery: whatever the planner believes of the tables, it cannot
-// make a join or a hash of it that reads all records.
-var lookupsText = sync.OnceValue(func() string {
-	record := func(condition string, by lookupBy) string {
-		return fmt.Sprintf(`(
-				select r.*
-				from directory_records r
-				where r.organization = $1
-					and r.directory = $2
-					and r.%s
-					and s.by = %d
-				limit %d)`, condition, by, lookupMost+1)
-	}
-	return fmt.Sprintf(`
-		select %s, s.change and not %s, case when s.groups then %s end, s.nth
-		from (
-			select unnest(cast($3 as text[])) as value, unnest(cast($4 as bigint[])) as by, unnest(cast($5 as boolean[])) as groups,
-				unnest(cast($6 as boolean[])) as change, unnest(cast($7 as bigint[])) as nth) s
-		cross join lateral (
-			%s
-			union all
-			%s
-			union all
-			%s
-			union all
-			select r.*
-			from (%s and s.by = %d
-				limit %d) e
-			cross join lateral %s r) r`, lookupColumns, lookupSettled, postgresDialect.groupsOf("r.user_id", "$2"),
-		record("user_id = s.value", byID), record("user_name_key = s.value", byUserName), record("external_id = s.value", byExternalID),
-		lookupHolders+"s.value", byEmail, lookupMost+1, record("user_id = e.user_id", byEmail))
-})
+}
 
 // scanLookedUp reads a row of one of them; more is what stands behind it.
 func scanLookedUp(s scanner, more ...any) (*lookedUp, error) {

@@ -30,8 +30,6 @@ type batched interface {
 
 // queue holds what of one kind waits for a batch. Those of one key may share one.
 type queue[K comparable, T batched] struct {
-	// flights is how many batches of one key may be under way at once; 1 where it is 0.
-	flights int
 	// patience is how long a leader waits for others at the most; queuePatience where it is 0.
 	patience time.Duration
 
@@ -41,34 +39,26 @@ type queue[K comparable, T batched] struct {
 
 // line is where those of one key wait.
 type line[T batched] struct {
-	flights   int
-	waiting   []T
-	gathering bool          // the first of them leads
-	flying    int           // batches under way
-	aboard    int           // who is in them
-	coming    int           // whose request has begun
-	together  int           // how many were about when the last batch was through
-	ready     chan struct{} // closed for the leader who waits for others
+	waiting  []T
+	busy     bool          // somebody gathers a batch, or one is under way
+	aboard   int           // who is in it
+	coming   int           // whose request has begun
+	together int           // how many were about when the last batch was through
+	ready    chan struct{} // closed for the leader who waits for others
 }
 
-// A leader waits for its share of those who are about: who wait, who are in a batch under way and send the next as soon as they are
-// answered, whose requests have begun, and as many as there were a moment ago. They are here within a fraction of a millisecond, and
-// each shares what the statement costs. All in one batch share the most. But while the database works at that, the node has nothing
-// to do, and then the other way round; where much is done on both sides, two batches that are under way at once serve more. Beyond
-// enough of them, or after patience, the leader goes without the others; who pushes one after the other never waits.
+// A leader waits for those who are about: whose requests have begun, and as many as there were a moment ago. They are here within a
+// fraction of a millisecond, and each shares what the statement costs. Beyond enough of them, or after patience, the leader goes
+// without the others; who pushes one after the other never waits.
 const (
 	enoughTogether = 16
 	queuePatience  = time.Millisecond
 )
 
-// share is how many of those who are about the next batch is of.
-func (l *line[T]) share() int {
-	about := max(len(l.waiting)+l.aboard+l.coming, l.together)
-	return (about + l.flights - 1) / l.flights
-}
-
 // complete reports that there is nobody left to wait for.
-func (l *line[T]) complete() bool { return len(l.waiting) >= min(l.share(), enoughTogether) }
+func (l *line[T]) complete() bool {
+	return len(l.waiting) >= min(max(len(l.waiting)+l.coming, l.together), enoughTogether)
+}
 
 // look wakes the leader who waits, where there is nobody left to wait for.
 func (l *line[T]) look() {
@@ -78,22 +68,13 @@ func (l *line[T]) look() {
 	}
 }
 
-// next tells whether another batch may be gathered, and takes the lead of it.
-func (l *line[T]) next() bool {
-	if l.gathering || l.flying >= l.flights || len(l.waiting) == 0 {
-		return false
-	}
-	l.gathering = true
-	return true
-}
-
 func (w *queue[K, T]) line(key K) *line[T] {
 	l := w.lines[key]
 	if l == nil {
 		if w.lines == nil {
 			w.lines = map[K]*line[T]{}
 		}
-		l = &line[T]{flights: max(1, w.flights)}
+		l = &line[T]{}
 		w.lines[key] = l
 	}
 	return l
@@ -101,7 +82,7 @@ func (w *queue[K, T]) line(key K) *line[T] {
 
 // tidy forgets a line in which nobody is, and of which there is nothing to remember.
 func (w *queue[K, T]) tidy(key K) {
-	if l := w.lines[key]; l != nil && !l.gathering && l.flying == 0 && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
+	if l := w.lines[key]; l != nil && !l.busy && l.coming == 0 && len(l.waiting) == 0 && l.together <= 1 {
 		delete(w.lines, key)
 	}
 }
@@ -120,7 +101,8 @@ func (w *queue[K, T]) enter(key K, n T) (leads bool) {
 func (w *queue[K, T]) queued(l *line[T], n T) (leads bool) {
 	l.waiting = append(l.waiting, n)
 	l.look()
-	return l.next()
+	leads, l.busy = !l.busy, true
+	return leads
 }
 
 // coming is one whose request has begun: a leader waits for it. Nil is of no consequence.
@@ -187,31 +169,22 @@ func (w *queue[K, T]) take(key K) []T {
 		w.mu.Lock()
 		l.ready = nil
 	}
-	batch := l.waiting[:min(len(l.waiting), l.share(), maxBatch)]
+	batch := l.waiting[:min(len(l.waiting), maxBatch)]
 	l.waiting = l.waiting[len(batch):]
-	l.gathering = false
-	l.flying++
-	l.aboard += len(batch)
-	l.handOver()
+	l.aboard = len(batch)
 	return batch
 }
 
-// handOver has the first who waits lead the next batch, where there may be one.
-func (l *line[T]) handOver() {
-	if l.next() {
-		l.waiting[0].waits() <- true
-	}
-}
-
-// leave notes that a batch is through.
-func (w *queue[K, T]) leave(key K, batch int) {
+// leave notes that the batch is through, and has the first who waits lead the next one.
+func (w *queue[K, T]) leave(key K) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(key)
 	l.together = l.aboard + len(l.waiting) + l.coming
-	l.flying--
-	l.aboard -= batch
-	l.handOver()
+	l.busy, l.aboard = len(l.waiting) > 0, 0
+	if l.busy {
+		l.waiting[0].waits() <- true
+	}
 	w.tidy(key)
 }
 
@@ -224,7 +197,7 @@ func (w *queue[K, T]) lead(key K, leader T, do func(batch []T)) {
 				n.waits() <- false
 			}
 		}
-		w.leave(key, len(batch))
+		w.leave(key)
 	}()
 	do(batch)
 }

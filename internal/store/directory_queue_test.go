@@ -1,9 +1,6 @@
 package store
 
 import (
-	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +20,7 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 		lead := func() {
 			go func() {
 				batch := w.take(who)
-				w.leave(who, len(batch))
+				w.leave(who)
 				size <- len(batch)
 			}()
 			synctest.Wait()
@@ -93,66 +90,6 @@ func TestNewcomers_LeaderWaitsForPushesThatHaveBegun(t *testing.T) {
 		}
 		if len(w.lines) != 0 {
 			t.Errorf("%d lines are left", len(w.lines))
-		}
-	})
-}
-
-// Where two batches may be under way, each takes half of those who are about, a third one waits for either, and nobody is left behind.
-func TestQueue_HasTwoBatchesUnderWay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := queue[string, *newcomer]{flights: 2}
-		const takes = 10 * time.Millisecond
-		type batch struct {
-			size int
-			at   time.Duration
-		}
-		var mu sync.Mutex
-		var batches []batch // guarded by mu
-		began := time.Now()
-		push := func() {
-			n := &newcomer{turn: make(chan bool, 1)}
-			if w.enter("k", n) || <-n.turn {
-				w.lead("k", n, func(all []*newcomer) {
-					mu.Lock()
-					batches = append(batches, batch{len(all), time.Since(began)})
-					mu.Unlock()
-					time.Sleep(takes) // by the clock of the bubble: what the database would take
-				})
-			}
-		}
-		var pushed atomic.Int64
-		var pushers sync.WaitGroup
-		for range 8 {
-			pushers.Go(func() {
-				for range 3 {
-					push()
-					pushed.Add(1)
-				}
-			})
-			synctest.Wait() // one after the other, so that the figures are always the same
-		}
-		pushers.Wait()
-		if n := pushed.Load(); n != 24 || len(w.lines) > 1 {
-			t.Fatalf("%d of 24 are through, %d lines are left", n, len(w.lines))
-		}
-		// The first leads alone, since nobody else is about; the second waits for its half of two; the third for one of both to end.
-		if got := batches[:2]; got[0].size != 1 || got[1].size != 1 || got[1].at != 0 {
-			t.Errorf("it begins with %v", got)
-		}
-		if !slices.ContainsFunc(batches, func(b batch) bool { return b.size == 4 }) {
-			t.Errorf("nobody goes in halves: %v", batches)
-		}
-		for i, b := range batches {
-			under := 0
-			for _, other := range batches[:i] {
-				if other.at+takes > b.at {
-					under++
-				}
-			}
-			if under > 1 {
-				t.Errorf("batch %d begins at %v while %d are under way", i, b.at, under)
-			}
 		}
 	})
 }

@@ -228,8 +228,15 @@ func (db *DB) writeDocuments(ctx context.Context, who pushing, all []*rewrite) {
 
 // documentStatement writes documents with their events, each where its record is as it was when the change was decided, and where
 // nothing has come about that ModifyUser would have to see to. Whatever the planner believes of the tables, each record is found by
-// its key: of a limit that it cannot see it expects a single row, and nothing else that an index begins with is known before.
-var documentStatement = `
+// its key: of a limit that it cannot see it expects a single row, and nothing else that an index begins with is known before. Where
+// nobody of a batch asks for groups, they are not set up to be read.
+var (
+	documentStatement  = documentText("null")
+	documentsAndGroups = documentText("case when r.groups then " + postgresDialect.groupsOf("r.user_id", "$2") + " end")
+)
+
+func documentText(groups string) string {
+	return `
 	with s as (
 		select
 			cast($1 as text) as organization, cast($2 as text) as directory,
@@ -257,8 +264,9 @@ var documentStatement = `
 			cast(nullif(after, '') as json), ip, $7, request
 		from r
 	)
-	select r.user_id, case when r.groups then ` + postgresDialect.groupsOf("r.user_id", "$2") + ` end
+	select r.user_id, ` + groups + `
 	from r`
+}
 
 // writeDocuments runs the statement and notes what was written. All nodes lock the records in the order of their ids.
 func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*rewrite) error {
@@ -277,7 +285,11 @@ func (tx *Tx) writeDocuments(ctx context.Context, who pushing, of map[string]*re
 	}
 	args := appendTexts([]any{who.organization, who.directory, micros(tx.now), who.kind, who.id, who.name, who.door}, text[:])
 	args = append(args, versions, groups, len(of))
-	rows, err := tx.onlyQuery(ctx, documentStatement, args...)
+	statement := documentStatement
+	if slices.Contains(groups, true) {
+		statement = documentsAndGroups
+	}
+	rows, err := tx.onlyQuery(ctx, statement, args...)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,14 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"github.com/vestibule-id/vestibule/internal/audit"
+	"github.com/vestibule-id/vestibule/internal/connection"
+	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
+	"github.com/vestibule-id/vestibule/internal/invitation"
 	"github.com/vestibule-id/vestibule/scim"
 )
 
@@ -81,10 +86,83 @@ func (w *work) IndexedTexts() map[string][]any {
 		// Of many: what a page of a list asks of each row.
 		out["select "+w.d.groupsOf("r.user_id", "$2")+" from (select cast(n as text) collate \"C\" as user_id from generate_series(1, 100000) n) r"] = []any{"northwind", "entra"}
 		two := []string{"x", "y"}
-		out[documentStatement] = []any{"northwind", "entra", int64(1), "token", "x", "x", "scim", two, two, two, two, two, two, two, two, two, []int64{1, 2}, []bool{true, false}, 2}
-		out[lookupsText()] = []any{"northwind", "entra", []string{"x", "y"}, []int64{0, 1}, []bool{true, false}, []bool{true, false}, []int64{0, 1}}
+		for _, text := range []string{documentStatement, documentsAndGroups} {
+			out[text] = []any{"northwind", "entra", int64(1), "token", "x", "x", "scim", two, two, two, two, two, two, two, two, two, []int64{1, 2}, []bool{true, false}, 2}
+		}
+		for _, text := range lookupsTexts() {
+			out[text] = []any{"northwind", "entra", two, []int64{0, 1}, []bool{true, false}, []bool{true, false}, []int64{0, 1}}
+		}
 	}
 	return out
+}
+
+// KeptPlan is how the store goes about a statement, whatever its arguments are.
+func (w *work) KeptPlan(ctx context.Context, sql string, args []any) (string, error) {
+	explain, columns := "explain query plan "+sql, 4
+	if w.d == postgresDialect { // the plan that is kept is made without knowing the arguments
+		if _, err := w.exec(ctx, "prepare kept as "+sql); err != nil {
+			return "", err
+		}
+		explain, columns = "explain (verbose) execute kept("+strings.TrimSuffix(strings.Repeat("null, ", len(args)), ", ")+")", 1
+		args = nil
+	}
+	lines, err := collect[string](w.query(ctx, explain, args...))(func(s scanner) (line string, err error) {
+		var number int
+		err = s.Scan([]any{&number, &number, &number, &line}[4-columns:]...)
+		return line, err
+	})
+	if err == nil && w.d == postgresDialect {
+		_, err = w.exec(ctx, "deallocate kept")
+	}
+	return strings.Join(lines, "\n"), err
+}
+
+// asking is a runner that keeps what is asked.
+type asking struct {
+	runner
+	asked map[string][]any
+}
+
+func (a *asking) query(ctx context.Context, sql string, args []any) (rows, error) {
+	a.asked[sql] = args
+	return a.runner.query(ctx, sql, args)
+}
+
+// AddressTexts asks, in every way there is, who of an organization holds an address, and gives the statements with their arguments.
+func (tx *SystemTx) AddressTexts(ctx context.Context, org id.Organization, address string) (map[string][]any, error) {
+	a := &asking{tx.s, map[string][]any{}}
+	tx.s = a
+	defer func() { tx.s = a.runner }()
+	in := tx.In(org)
+	for _, at := range []id.Organization{"", org} {
+		for _, typed := range []string{address, "nobody@elsewhere.example"} { // who may be a provider's
+			if _, err := tx.LocalAccounts(ctx, at, typed, "browser"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, err := in.HolderOf(ctx, "corp", address); err != nil {
+		return nil, err
+	}
+	if err := in.addressFacts(ctx, connection.Connection{}, connection.Person{Email: address}, &connection.Facts{}); err != nil {
+		return nil, err
+	}
+	if err := in.dropException(ctx, SSOException{Address: address}); err != nil {
+		return nil, err
+	}
+	if err := in.holders(ctx, []invitation.Row{{Email: address}}, map[string]invitation.Holder{}); err != nil {
+		return nil, err
+	}
+	// These refuse what is held already, or find nobody: what they asked is enough.
+	_ = in.changeAddress(ctx, &directory.User{ID: "x"}, address)
+	_, _ = in.createLocal(ctx, NewUser{Email: address}, audit.Actor{})
+	_, _, _ = in.RecoveryLink(ctx, address, audit.Actor{})
+	for text := range a.asked {
+		if !strings.Contains(text, "email_key = ") && !strings.Contains(text, "email_key in") {
+			delete(a.asked, text)
+		}
+	}
+	return a.asked, nil
 }
 
 // GetTogether is GetUser of many in one batch: their ids, and "" for whom nobody has.

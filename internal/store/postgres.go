@@ -241,7 +241,9 @@ func passing(err error, write bool) bool {
 		}
 	}
 	// The connection was dead (a restart, a failover) before anything was sent, or nothing was to be kept.
-	return pgconn.SafeToRetry(err) || !write && disconnected(err)
+	var network net.Error
+	slow := errors.As(err, &network) && network.Timeout() // the next one would wait as long
+	return pgconn.SafeToRetry(err) || !write && !slow && disconnected(err)
 }
 
 // disconnected reports whether the connection was lost.
@@ -256,6 +258,10 @@ func disconnected(err error) bool {
 
 const bindToWrite = "select set_config('vestibule.organization', $1, true), pg_advisory_xact_lock_shared(hashtextextended($1, " + organizationLock + "))"
 
+// boundBy stands in the first select of a statement that binds itself to the organization $1. What it gives has to be what each
+// table is read by, directly or by way of a row that was: then nothing is read before. If it were, row-level security would hide it.
+const boundBy = "set_config('vestibule.organization', $1, true) as organization"
+
 type statement struct {
 	sql  string
 	args []any
@@ -266,6 +272,7 @@ type postgresSession struct {
 	b       binding
 	begun   bool
 	single  bool
+	alone   bool // the next query is the transaction, and binds itself
 	over    bool
 	pending []statement
 	open    *postgresRows
@@ -273,6 +280,8 @@ type postgresSession struct {
 }
 
 func (s *postgresSession) last() { s.single = !s.b.write && !s.begun }
+
+func (s *postgresSession) bound() { s.alone = !s.b.write && !s.begun && len(s.pending) == 0 }
 
 func (s *postgresSession) only() { s.single = s.b.write && !s.begun && len(s.pending) == 0 }
 
@@ -333,6 +342,9 @@ func (s *postgresSession) skip(results pgx.BatchResults, n int) error {
 }
 
 func (s *postgresSession) query(ctx context.Context, sql string, args []any) (rows, error) {
+	if s.alone {
+		return s.queryAlone(ctx, sql, args)
+	}
 	batch, before, err := s.batch(s.single)
 	if err != nil {
 		return nil, err
@@ -349,6 +361,29 @@ func (s *postgresSession) query(ctx context.Context, sql string, args []any) (ro
 	}
 	s.open = &postgresRows{Rows: r, s: s, results: results}
 	s.single = false
+	return s.open, nil
+}
+
+// queryAlone sends a statement that is a transaction by itself. To watch a context costs a goroutine, which has to be woken, so the
+// connection gets a deadline instead.
+func (s *postgresSession) queryAlone(ctx context.Context, sql string, args []any) (rows, error) {
+	switch {
+	case s.over:
+		return nil, errOver
+	case s.failure != nil:
+		return nil, s.failure
+	case s.open != nil:
+		return nil, s.fail(errRowsOpen)
+	}
+	s.alone = false
+	if err := s.conn.PgConn().Conn().SetDeadline(time.Now().Add(statementTimeout)); err != nil {
+		return nil, s.fail(err)
+	}
+	r, err := s.conn.Query(context.WithoutCancel(ctx), sql, args...)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.open = &postgresRows{Rows: r, s: s}
 	return s.open, nil
 }
 
@@ -423,7 +458,7 @@ func (s *postgresSession) end() {
 type postgresRows struct {
 	pgx.Rows
 	s       *postgresSession
-	results pgx.BatchResults
+	results pgx.BatchResults // nil where the statement went alone
 	err     error
 }
 
@@ -434,7 +469,12 @@ func (r *postgresRows) Close() {
 	}
 	r.s.open = nil
 	r.Rows.Close()
-	if r.err = errors.Join(r.Rows.Err(), r.results.Close()); r.err != nil {
+	if r.err = r.Rows.Err(); r.results != nil {
+		r.err = errors.Join(r.err, r.results.Close())
+	} else if r.err == nil {
+		r.err = r.s.conn.PgConn().Conn().SetDeadline(time.Time{})
+	}
+	if r.err != nil {
 		_ = r.s.fail(r.err)
 	}
 }

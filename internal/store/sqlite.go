@@ -503,6 +503,9 @@ var (
 
 func (s *sqliteSession) last() { s.single = s.lazy && !s.begun }
 
+// bound is last: there is nothing to bind to.
+func (s *sqliteSession) bound() { s.last() }
+
 // only changes nothing: the batch of the writer decides when it is committed.
 func (s *sqliteSession) only() {}
 

@@ -18,6 +18,8 @@ type runner interface {
 	queue(sql string, args []any)
 	// last says that the next query of a reading transaction is the only statement to come, so that the end can travel with it.
 	last()
+	// bound says as much as last, and that the statement binds itself to the organization, as boundBy has it.
+	bound()
 	// only says the same of a writing one, which is then committed with it.
 	only()
 }
@@ -75,6 +77,13 @@ func (w *work) queue(sql string, args ...any) {
 // round trip. In a writing transaction it is query.
 func (w *work) lastQuery(ctx context.Context, sql string, args ...any) (rows, error) {
 	w.s.last()
+	return w.query(ctx, sql, args...)
+}
+
+// boundQuery is lastQuery for a statement that binds itself to the organization (boundBy), so that it travels alone on PostgreSQL.
+// It is for what an index answers in a moment: it is not broken off when its caller leaves.
+func (w *work) boundQuery(ctx context.Context, sql string, args ...any) (rows, error) {
+	w.s.bound()
 	return w.query(ctx, sql, args...)
 }
 
