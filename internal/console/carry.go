@@ -26,7 +26,7 @@ func earlierOf(v *visit, tx *store.Tx, p person) ([]earlier, error) {
 	if !v.viewer.gives() || p.User.Status == directory.Deleted {
 		return nil, nil
 	}
-	users, err := tx.EarlierUsers(v.ctx, p.User.ID)
+	users, err := tx.EarlierUsers(v.ctx, *p.User)
 	if err != nil {
 		return nil, err
 	}

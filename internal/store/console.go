@@ -12,6 +12,7 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/id"
 	sessions "github.com/vestibule-id/vestibule/internal/session"
+	"github.com/vestibule-id/vestibule/scim"
 )
 
 // What follows only the console's pages ask for.
@@ -289,20 +290,12 @@ func (tx *Tx) UserNames(ctx context.Context, users []id.User) (map[id.User]strin
 
 // EarlierUsers lists deleted users whose userName or address a user has now, the latest first: the same person come back, as
 // far as anybody can tell, which is for an administrator to say.
-func (tx *Tx) EarlierUsers(ctx context.Context, user id.User) ([]directory.User, error) {
-	users, err := collect[directory.User](tx.query(ctx, `
-		select `+userColumns+`
-		from users n
-		join users u on u.organization = n.organization
-			and u.status = 'deleted'
-			and u.id <> n.id
-			and (u.user_name_key = n.user_name_key or u.email_key = n.email_key)
-		where n.organization = $1
-			and n.id = $2
-		order by u.deleted_at desc, u.id desc
-		limit 3`, tx.Organization, user))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
+func (tx *Tx) EarlierUsers(ctx context.Context, user directory.User) ([]directory.User, error) {
+	users, err := collect[directory.User](tx.query(ctx, deletedUsers(userColumns, "u.user_name_key = $2", "u.email_key = $3")+`
+		order by deleted_at desc, id desc
+		limit 3`, tx.Organization, scim.UserNameKey(user.UserName), orNull(scim.Fold(user.Email))))(func(s scanner) (directory.User, error) { return tx.scanUser(s) })
 	if err != nil {
-		return nil, fmt.Errorf("look for earlier accounts of user %s: %w", user, err)
+		return nil, fmt.Errorf("look for earlier accounts of user %s: %w", user.ID, err)
 	}
 	return users, nil
 }

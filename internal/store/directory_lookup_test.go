@@ -409,7 +409,7 @@ func TestHoldersOfAnAddress_AreFoundByAnIndex(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if want := 10; len(texts) != want {
+				if want := 11; len(texts) != want {
 					t.Errorf("got %d statements, want %d", len(texts), want)
 				}
 				for text, args := range texts {

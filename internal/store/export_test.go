@@ -150,6 +150,9 @@ func (tx *SystemTx) AddressTexts(ctx context.Context, org id.Organization, addre
 	if err := in.dropException(ctx, SSOException{Address: address}); err != nil {
 		return nil, err
 	}
+	if _, err := in.EarlierUsers(ctx, directory.User{UserName: address, Email: address}); err != nil {
+		return nil, err
+	}
 	if err := in.holders(ctx, []invitation.Row{{Email: address}}, map[string]invitation.Holder{}); err != nil {
 		return nil, err
 	}

@@ -31,13 +31,22 @@ func (tx *Tx) scanUser(s scanner, more ...any) (directory.User, error) {
 // address, or has it as their userName. Each condition is looked for by itself, since with an or between them SQLite reads everybody;
 // and it does so too for a union, whose halves it would have in order.
 func liveUsers(columns string, either ...string) string {
+	return usersWho("<> 'deleted'", columns, either)
+}
+
+// deletedUsers is liveUsers of those who are deleted.
+func deletedUsers(columns string, either ...string) string {
+	return usersWho("= 'deleted'", columns, either)
+}
+
+func usersWho(status, columns string, either []string) string {
 	parts := make([]string, len(either))
 	for i, condition := range either {
 		parts[i] = `
 			select ` + columns + `
 			from users u
 			where u.organization = $1
-				and u.status <> 'deleted'
+				and u.status ` + status + `
 				and ` + condition
 	}
 	return `
