@@ -17,15 +17,15 @@ import (
 // statement that is put together once, while a filter is compiled for each request. On PostgreSQL lookups that arrive together
 // share one, as pushes do: to send, to bind to the organization and to answer costs several times what the row itself does.
 
-// lookupBy is by what a record is looked up.
+// lookupBy is by what a record is looked up; of a batch, all that any of its lookups goes by.
 type lookupBy int
 
 const (
-	byID lookupBy = iota
+	byID lookupBy = 1 << iota
 	byUserName
 	byExternalID
 	byEmail
-	byAny // of a batch: not all go by the same
+	byAll = byID | byUserName | byExternalID | byEmail
 )
 
 // looking is where a directory looks; lookups there may share a statement.
@@ -168,15 +168,13 @@ func (db *DB) lookUpTogether(ctx context.Context, in looking, all []*lookup) {
 		n.done = true
 		return
 	}
-	shape := all[0].lookupShape
+	var shape lookupShape
 	values, by, groups, change := make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all)), make([]bool, len(all))
 	nth := make([]int64, len(all))
 	for i, n := range all {
 		values[i], by[i], groups[i], change[i], nth[i] = n.value, int64(n.by), n.groups, n.change, int64(i)
+		shape.by |= n.by
 		shape.groups, shape.change = shape.groups || n.groups, shape.change || n.change
-		if n.by != shape.by {
-			shape.by = byAny
-		}
 	}
 	// One caller's leaving must not leave the others without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
@@ -294,20 +292,28 @@ func postgresLookupTexts(batch bool) map[lookupShape]string {
 					limit %d) e
 				cross join lateral %s r)`, condition, lookupMost+1, record("user_id = e.user_id"))
 	}
-	of := func(by lookupBy) string { return fmt.Sprintf("and s.by = %d", by) }
-	records := map[lookupBy]string{
-		byID: record("user_id = s.value"), byUserName: record("user_name_key = s.value"), byExternalID: record("external_id = s.value"),
-		byEmail: holders(""),
-		byAny: strings.Join([]string{
-			record("user_id = s.value " + of(byID)), record("user_name_key = s.value " + of(byUserName)),
-			record("external_id = s.value " + of(byExternalID)), holders(of(byEmail)),
-		}, `
-			union all
-			`),
+	ways := []struct {
+		by      lookupBy
+		records func(of string) string
+	}{
+		{byID, func(of string) string { return record("user_id = s.value" + of) }},
+		{byUserName, func(of string) string { return record("user_name_key = s.value" + of) }},
+		{byExternalID, func(of string) string { return record("external_id = s.value" + of) }},
+		{byEmail, holders},
 	}
 	texts := map[lookupShape]string{}
-	for by, found := range records {
-		if by == byAny && !batch {
+	for by := byID; by <= byAll; by++ {
+		var found []string
+		for _, way := range ways {
+			switch by & way.by {
+			case 0:
+			case by:
+				found = append(found, way.records(""))
+			default:
+				found = append(found, way.records(fmt.Sprintf(" and s.by = %d", way.by)))
+			}
+		}
+		if len(found) > 1 && !batch {
 			continue
 		}
 		for _, groups := range []string{"null", fmt.Sprintf(inGroups, postgresDialect.groupsOf("r.user_id", "$2"))} {
@@ -317,7 +323,9 @@ func postgresLookupTexts(batch bool) map[lookupShape]string {
 		from (
 			select %s, %s) s
 		cross join lateral (
-			%s) r`, lookupColumns, unsettled, groups, more, boundBy, searched, found)
+			%s) r`, lookupColumns, unsettled, groups, more, boundBy, searched, strings.Join(found, `
+			union all
+			`))
 			}
 		}
 	}

@@ -157,6 +157,35 @@ func TestFindUser_AnswersWhatTheListAnswers(t *testing.T) {
 	})
 }
 
+// Whatever a batch's lookups go by, each is found by its own way and by no other.
+func TestLookups_EachGoesItsWay(t *testing.T) {
+	t.Parallel()
+	db, _, people := lookedUp(t, storetest.Postgres)
+	ways := []string{"id", "userName", "externalId", "emails.value"}
+	values := []string{people[0], "bob", "e-1", "two@northwind.example"}
+	finds := [][]string{{people[0]}, {people[1]}, {people[1], people[2]}, {people[1], people[2]}}
+	for set := 1; set < 1<<len(ways); set++ {
+		var by, asked []string
+		var want [][]string
+		for w, way := range ways {
+			if set&(1<<w) == 0 {
+				continue
+			}
+			for v, value := range values {
+				by, asked = append(by, way), append(asked, value)
+				want = append(want, nil)
+				if v == w {
+					want[len(want)-1] = finds[v]
+				}
+			}
+		}
+		got := db.FindTogether(t.Context(), "northwind", "entra", by, asked)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("by %v, %v:\n%s", by, asked, diff)
+		}
+	}
+}
+
 // Lookups that share a statement are answered each for itself: what cannot be looked up, who has gone and who leads spoil
 // nobody else's.
 func TestGetUser_IsAnsweredForItself(t *testing.T) {

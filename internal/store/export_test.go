@@ -187,6 +187,27 @@ func (db *DB) GetTogether(ctx context.Context, org id.Organization, dir id.Direc
 	return out
 }
 
+// FindTogether looks values up in one batch, each by one of these ways: "id", "userName", "externalId" or "emails.value". It gives whom
+// each found.
+func (db *DB) FindTogether(ctx context.Context, org id.Organization, dir id.Directory, ways, values []string) [][]string {
+	all := make([]*lookup, len(values))
+	for i, value := range values {
+		by := map[string]lookupBy{"id": byID, "userName": byUserName, "externalId": byExternalID, "emails.value": byEmail}[ways[i]]
+		all[i] = &lookup{lookupShape: lookupShape{by: by}, value: value}
+	}
+	db.lookUpTogether(ctx, looking{org, dir}, all)
+	out := make([][]string, len(all))
+	for i, n := range all {
+		for _, r := range inOrder(n.found) {
+			out[i] = append(out[i], r.ID)
+		}
+		if !n.done || n.err != nil {
+			out[i] = []string{"failed"}
+		}
+	}
+	return out
+}
+
 // AppendTexts appends arrays to a statement's arguments, announced as one.
 var AppendTexts = appendTexts
 
