@@ -117,7 +117,8 @@ func (v *vestibule) measureReads(ctx context.Context, floor *floorServer) error 
 			fmt.Printf("%-15s at %7d users: p50 %.3f ms; CPU of hello, 1 worker %s, 8 workers %s (a bare row of the store: %.2f, %.2f)",
 				read.name, len(v.users), p50, s.spread("cpu of hello, 1"), s.spread("cpu of hello, 8"), s.median("bare of hello, 1"), s.median("bare of hello, 8"))
 			if first, ok := small[read.name]; ok {
-				fmt.Printf("; %.2f of the small one. Goal 3 (<= 1.3, CPU <= 4): %s", p50/first, verdict(p50/first <= 1.3 && one <= 4 && eight <= 4))
+				fmt.Printf("; %.2f of the small one. Goal 3 (<= 1.3, CPU <= 4): %s with one, %s with eight", p50/first,
+					verdict(p50/first <= 1.3 && one <= 4), verdict(p50/first <= 1.3 && eight <= 4))
 			} else {
 				small[read.name] = p50
 			}
