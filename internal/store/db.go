@@ -90,8 +90,9 @@ type engine interface {
 func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{Keys: o.Keys, url: o.URL, now: o.Now, log: o.Log, posted: make(chan struct{}, 1), refuseNested: o.RefuseNested}
 	db.versions = &versionWatch{db: db, known: map[string]knownVersion{}}
-	// Who looks somebody up often changes them next, and the other way round, and is not back for a while.
+	// Who looks somebody up often changes them next, and the other way round, and is not back in the same queue for a while.
 	db.lookups.patience, db.rewrites.patience = queuePatience/10, queuePatience/10
+	db.lookups.reads = true
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -105,6 +106,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.engine, err = openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite:"), o, db.log)
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
 		db.d = postgresDialect
+		db.awaitCrowds()
 		db.engine, err = openPostgres(ctx, o, db.log, db.versions.forget)
 	default:
 		return nil, fmt.Errorf("the store %q is neither sqlite:PATH nor postgres://...", redact(o.URL))
@@ -113,6 +115,13 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open the store %s: %w", redact(o.URL), err)
 	}
 	return db, nil
+}
+
+// awaitCrowds lets the leaders of all batches wait for those who are about in their directory. On SQLite lookups share no statement, so
+// that nobody knows who is.
+func (db *DB) awaitCrowds() {
+	about := &crowds{}
+	db.lookups.crowds, db.rewrites.crowds, db.newcomers.crowds = about, about, about
 }
 
 // redact gives a store's URL without its password, for logs and refusals.

@@ -34,6 +34,8 @@ type looking struct {
 	directory    id.Directory
 }
 
+func (in looking) place() looking { return in }
+
 // lookupShape is what is looked for, and what of it is read.
 type lookupShape struct {
 	by     lookupBy

@@ -21,6 +21,14 @@ type pushing struct {
 	door         audit.Door
 }
 
+func (p pushing) place() looking { return looking{p.organization, p.directory} }
+
+// keyed is what those who may share a batch have in common.
+type keyed interface {
+	comparable
+	place() looking // the directory it is about
+}
+
 // batched is what waits for a batch.
 type batched interface {
 	comparable
@@ -29,9 +37,13 @@ type batched interface {
 }
 
 // queue holds what of one kind waits for a batch. Those of one key may share one.
-type queue[K comparable, T batched] struct {
-	// patience is how long a leader waits for others at the most; queuePatience where it is 0.
+type queue[K keyed, T batched] struct {
+	// patience is how long a leader who knows nothing of the crowd waits for others at the most; queuePatience where it is 0.
 	patience time.Duration
+	// crowds knows who is about in a directory, in this queue or another; nil where nobody asks.
+	crowds *crowds
+	// reads says that whoever is served here may be back with a change.
+	reads bool
 
 	mu    sync.Mutex
 	lines map[K]*line[T] // guarded by mu, with all that is in it
@@ -44,12 +56,17 @@ type line[T batched] struct {
 	aboard   int           // who is in it
 	coming   int           // whose request has begun
 	together int           // how many were about when the last batch was through
-	ready    chan struct{} // closed for the leader who waits for others
+	ready    chan struct{} // where a leader who waits for others is told to wait no longer
+
+	crowd *crowd // nil where nobody asks who is about
+	reads bool
+	hopes bool // the leader waits for the crowd
 }
 
-// A leader waits for those who are about: whose requests have begun, and as many as there were a moment ago. They are here within a
-// fraction of a millisecond, and each shares what the statement costs. Beyond enough of them, or after patience, the leader goes
-// without the others; who pushes one after the other never waits.
+// A leader waits for those who are about, and each shares what the statement costs: for all of the crowd (directory_crowd.go), or, where
+// that was in vain lately, for those whose requests have begun and as many as there were a moment ago. They are here within a
+// fraction of a millisecond. Beyond enough of them, or after patience, the leader goes without the others; who pushes one after the
+// other never waits.
 const (
 	enoughTogether = 16
 	queuePatience  = time.Millisecond
@@ -57,14 +74,24 @@ const (
 
 // complete reports that there is nobody left to wait for.
 func (l *line[T]) complete() bool {
+	if l.hopes {
+		return len(l.waiting) >= enoughTogether || l.crowd.isHere(l.reads)
+	}
 	return len(l.waiting) >= min(max(len(l.waiting)+l.coming, l.together), enoughTogether)
 }
 
 // look wakes the leader who waits, where there is nobody left to wait for.
 func (l *line[T]) look() {
 	if l.ready != nil && l.complete() {
-		close(l.ready)
-		l.ready = nil
+		wake(l.ready)
+	}
+}
+
+// wake tells a leader to wait no longer.
+func wake(leader chan struct{}) {
+	select {
+	case leader <- struct{}{}:
+	default: // that was said already
 	}
 }
 
@@ -74,7 +101,10 @@ func (w *queue[K, T]) line(key K) *line[T] {
 		if w.lines == nil {
 			w.lines = map[K]*line[T]{}
 		}
-		l = &line[T]{}
+		l = &line[T]{reads: w.reads}
+		if w.crowds != nil {
+			l.crowd = w.crowds.of(key.place())
+		}
 		w.lines[key] = l
 	}
 	return l
@@ -100,13 +130,14 @@ func (w *queue[K, T]) enter(key K, n T) (leads bool) {
 
 func (w *queue[K, T]) queued(l *line[T], n T) (leads bool) {
 	l.waiting = append(l.waiting, n)
+	l.crowd.arrive(l.reads)
 	l.look()
 	leads, l.busy = !l.busy, true
 	return leads
 }
 
 // coming is one whose request has begun: a leader waits for it. Nil is of no consequence.
-type coming[K comparable, T batched] struct {
+type coming[K keyed, T batched] struct {
 	w    *queue[K, T]
 	key  K
 	here bool // guarded by w.mu
@@ -156,18 +187,29 @@ func (w *queue[K, T]) take(key K) []T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.line(key)
+	l.hopes = l.crowd.worthwhile(l.reads)
 	if !l.complete() {
-		ready := make(chan struct{})
+		patience := cmp.Or(w.patience, queuePatience)
+		ready := make(chan struct{}, 1)
 		l.ready = ready
+		if l.hopes {
+			patience = queuePatience
+			l.crowd.await(l.reads, ready)
+		}
 		w.mu.Unlock()
-		patience := time.NewTimer(cmp.Or(w.patience, queuePatience))
+		inVain := false
+		timer := time.NewTimer(patience)
 		select {
 		case <-ready:
-		case <-patience.C:
+		case <-timer.C:
+			inVain = true
 		}
-		patience.Stop()
+		timer.Stop()
 		w.mu.Lock()
 		l.ready = nil
+		if l.hopes {
+			l.crowd.awaited(l.reads, ready, inVain)
+		}
 	}
 	batch := l.waiting[:min(len(l.waiting), maxBatch)]
 	l.waiting = l.waiting[len(batch):]
@@ -181,6 +223,7 @@ func (w *queue[K, T]) leave(key K) {
 	defer w.mu.Unlock()
 	l := w.line(key)
 	l.together = l.aboard + len(l.waiting) + l.coming
+	l.crowd.leave(l.reads, l.aboard)
 	l.busy, l.aboard = len(l.waiting) > 0, 0
 	if l.busy {
 		l.waiting[0].waits() <- true
