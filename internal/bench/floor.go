@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,6 +140,9 @@ create table counter_row (id int primary key, document jsonb not null, version b
 insert into counter_row select n, jsonb_build_object('filler', repeat('x', 1000)), 1 from generate_series(1, 10000) n;`
 
 func newPGFloor(admin string) (*pgFloor, error) {
+	if admin == "" {
+		return nil, errors.New("VESTIBULE_TEST_POSTGRES is not set; run by make bench")
+	}
 	dir, err := os.MkdirTemp("", "vestibule-bench-")
 	if err != nil {
 		return nil, err

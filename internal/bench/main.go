@@ -26,6 +26,7 @@ type options struct {
 	stores     []string
 	only       []string
 	sync       int
+	pg         *pgFloor // made once for all stores
 }
 
 func main() {
@@ -79,6 +80,13 @@ func run(ctx context.Context, o options) error {
 
 // measureStore measures each thing on a store of its own: what one leaves behind, in the tables and for the jobs, is not the next one's.
 func measureStore(ctx context.Context, o options, kind string, floor *floorServer, signers signerRates) error {
+	if kind == "postgres" {
+		pg, err := newPGFloor(os.Getenv("VESTIBULE_TEST_POSTGRES"))
+		if err != nil {
+			return err
+		}
+		o.pg = pg
+	}
 	fresh := func(measure func(v *vestibule) error) error {
 		v, err := startVestibule(ctx, o, kind)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -120,12 +119,7 @@ func startVestibule(ctx context.Context, o options, kind string) (*vestibule, er
 	database := "sqlite:" + filepath.Join(dir, "vestibule.db")
 	if kind == "postgres" {
 		admin := os.Getenv("VESTIBULE_TEST_POSTGRES")
-		if admin == "" {
-			return nil, errors.New("VESTIBULE_TEST_POSTGRES is not set; run by make bench")
-		}
-		if v.pg, err = newPGFloor(admin); err != nil {
-			return nil, err
-		}
+		v.pg = o.pg
 		for _, statement := range []string{
 			"drop database if exists bench", "drop role if exists bench", "create role bench login nosuperuser nobypassrls", "create database bench owner bench",
 		} {
