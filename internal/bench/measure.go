@@ -319,6 +319,9 @@ func (v *vestibule) patch(where, operations string) ([]byte, error) {
 
 // measureTokens is goals 10 to 13: what an application asks for all day.
 func (v *vestibule) measureTokens(ctx context.Context, floor *floorServer, signers signerRates) error {
+	if err := v.populate(1000); err != nil { // those who sign in
+		return err
+	}
 	for _, document := range []string{"/.well-known/openid-configuration", "/jwks"} {
 		where := document
 		if document == "/jwks" {
