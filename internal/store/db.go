@@ -92,7 +92,6 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db.versions = &versionWatch{db: db, known: map[string]knownVersion{}}
 	// Who looks somebody up often changes them next, and the other way round, and is not back in the same queue for a while.
 	db.lookups.patience, db.rewrites.patience = queuePatience/10, queuePatience/10
-	db.lookups.reads = true
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -122,6 +121,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 func (db *DB) awaitCrowds() {
 	about := &crowds{}
 	db.lookups.crowds, db.rewrites.crowds, db.newcomers.crowds = about, about, about
+	db.lookups.reads = true
 }
 
 // redact gives a store's URL without its password, for logs and refusals.

@@ -20,7 +20,6 @@ type queued struct {
 func newQueued(t *testing.T) *queued {
 	t.Helper()
 	q := &queued{t: t, db: &DB{d: postgresDialect}}
-	q.db.lookups.reads = true
 	q.db.awaitCrowds()
 	q.in, q.who = looking{"northwind", "entra"}, pushingOf("northwind", &Pusher{Directory: directory.Directory{ID: "entra"}})
 	return q
