@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -100,6 +102,30 @@ func TestOpen_NewFileIsItsOwnersAlone(t *testing.T) {
 		if got := info.Mode().Perm(); got != 0o600 {
 			t.Errorf("%s has the mode %o, want 600", name, got)
 		}
+	}
+}
+
+// SQLite refuses a log at once, without the wait it keeps for everything else, to who asks while another writes the first page.
+func TestOpen_WaitsForWhoMakesTheSameFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "vestibule.db")
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), "create table first (a)"); err != nil {
+		t.Fatal(err)
+	}
+	released := make(chan error, 1)
+	time.AfterFunc(100*time.Millisecond, func() { released <- tx.Rollback() })
+	storetest.OpenURL(t, "sqlite:"+path)
+	if err := <-released; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -87,7 +87,10 @@ func openSQLite(ctx context.Context, path string, o Options, log *slog.Logger) (
 		queue: make(chan *writeRequest, maxBatch), readers: newReaders(n),
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if e.writer, err = e.connect(ctx, "pragma journal_mode = wal"); err == nil {
+	if e.writer, err = e.connect(ctx); err == nil {
+		err = e.writer.keepLog(ctx)
+	}
+	if err == nil {
 		err = migrateSQLite(ctx, pool, e.writer, path, log)
 	}
 	if err != nil {
@@ -140,6 +143,29 @@ func (e *sqliteEngine) connect(ctx context.Context, pragmas ...string) (*sqliteC
 		}
 	}
 	return &sqliteConn{conn: conn, stmts: map[string]*sqliteStmt{}}, nil
+}
+
+// keepLog has the file written by way of a log (WAL), which a new file is not. Where several programs ask for that at once,
+// SQLite refuses it to all but one of them without a wait, since each has the file open for reading and would wait for the
+// others; so it is asked for again.
+func (c *sqliteConn) keepLog(ctx context.Context) error {
+	const statement = "pragma journal_mode = wal"
+	for end := time.Now().Add(busyTimeout); ; {
+		var mode string
+		switch err := c.conn.QueryRowContext(ctx, statement).Scan(&mode); {
+		case err == nil && mode != "wal":
+			return fmt.Errorf("%s: the file stays in the mode %q; keep it on a local disk", statement, mode)
+		case err == nil:
+			return nil
+		case !sqliteBusy(err) || time.Now().After(end):
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // readers are the connections that read. The one used last is used next: its pages are still in its cache, while those of the
