@@ -200,6 +200,11 @@ for (const kind of ["sqlite", "postgres"]) {
       await look(who.page, "recovery-codes", false);
       const [download] = await Promise.all([who.page.waitForEvent("download"), who.page.getByRole("link", { name: "Save as a file" }).click()]);
       assert.equal(download.suggestedFilename(), "recovery-codes.txt");
+      // Loaded again: those that were saved hold, and no others are made unasked.
+      await who.page.reload();
+      await who.page.getByText("They are not shown again").waitFor();
+      assert.equal(await who.page.locator("#codes").count(), 0);
+      await look(who.page, "recovery-again", false);
       await who.page.getByRole("button", { name: "I have kept them" }).click();
       await who.page.waitForURL(account());
       await who.page.getByText("10 recovery codes left").waitFor();

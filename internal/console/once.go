@@ -2,23 +2,18 @@ package console
 
 import (
 	"context"
-	"time"
 
 	"github.com/a-h/templ"
 
 	"github.com/vestibule-id/vestibule/internal/fault"
-	"github.com/vestibule-id/vestibule/internal/id"
 	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
 // A form whose answer shows a secret cannot end in a redirect, which would have to keep the secret somewhere. So whoever loads the
 // answer again sends the form again, and would make a second of what it makes. Such a form carries the id of its showing
-// (onceField), which is written down in the transaction that makes the thing: the second time it is met, on whichever node,
+// (page.OnceField), which is written down in the transaction that makes the thing: the second time it is met, on whichever node,
 // nothing is made and a page says so.
-
-// onceFor is how long the id of a form that was sent is remembered: longer than a browser keeps a page, or anybody a session.
-const onceFor = 30 * 24 * time.Hour
 
 // shownOnce is what a form makes and shows.
 type shownOnce struct {
@@ -50,19 +45,9 @@ func (v *visit) once(tx *store.Tx, of shownOnce) error {
 }
 
 func firstTime(ctx context.Context, tx *store.Tx, form string, of shownOnce) error {
-	if form == "" {
-		return nil // of a page that an older node drew; it guards its own sender alone, so nobody gains by leaving it out
-	}
-	// The table is the installation's, and what somebody writes into a form has no bounds.
-	if len(form) != len(onceID()) {
-		return fault.New(fault.Invalid, "The form could not be read.")
-	}
-	fresh, err := tx.ConsumeMessage(ctx, "form/"+string(tx.Organization)+"/"+form, tx.Now().Add(onceFor))
-	if err == nil && !fresh {
+	first, err := tx.SentFirst(ctx, form)
+	if err == nil && !first {
 		err = sentTwice{of}
 	}
 	return err
 }
-
-// onceID is the id of one showing of a form. It is no secret: it opens nothing.
-func onceID() string { return id.New[string]() }

@@ -573,7 +573,7 @@ func operatorEnrolPage(v operatorEnrolView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if len(v.Codes) == 0 {
-					templ_7745c5c3_Err = onceField().Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = page.OnceField().Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

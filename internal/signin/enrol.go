@@ -34,7 +34,7 @@ type enrolView struct {
 	address      string // of an app, as a link that opens one on the same device
 	to           string // where a code goes, masked
 	value        string // what was typed
-	sent         bool
+	sent         bool   // a code to somebody's address, or the form that makes recovery codes
 	slow         string // as on the page that asks for a factor
 	notice       string
 	code         connection.Code
@@ -207,6 +207,13 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 		var own store.Factor
 		switch {
 		case kind == mfa.Recovery && form.Get("kept") == "":
+			first, err := tx.SentFirst(ctx, form.Get("once"))
+			switch {
+			case err != nil:
+				return err
+			case !first:
+				return errSentTwice
+			}
 			codes, err = f.newCodes(ctx, tx, r, p)
 			return err
 		case kind == mfa.Recovery:
@@ -238,6 +245,9 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 	})
 	var bad *fault.Fault
 	switch {
+	case errors.Is(err, errSentTwice):
+		f.showEnrol(w, r, p, kind, http.StatusConflict, func(v *enrolView) { v.sent = true })
+		return
 	case errors.Is(err, errWrong) && kind == mfa.TOTP:
 		f.showEnrol(w, r, p, kind, http.StatusUnprocessableEntity, func(v *enrolView) {
 			v.wrong = "This code does not fit. Wait for the next one and try again."
@@ -275,6 +285,9 @@ func (f *flow) enrolled(w http.ResponseWriter, r *http.Request) {
 	}
 	f.complete(w, r, p, landed, err)
 }
+
+// errSentTwice is a form that was sent before: what it made is not made again.
+var errSentTwice = errors.New("the form was sent before")
 
 // added says to the person what was added.
 var added = map[mfa.Kind]string{

@@ -405,7 +405,8 @@ func TestRecoveryCodes_AreShownOnceAndWorkOnce(t *testing.T) {
 		w.enrolApp(w.lands(w.stepUp(mfa.TOTP), "/signin/enrol?"))
 		page := w.lands(w.stepUp(mfa.Recovery), "/signin/enrol?")
 		attempt := attemptOf(page)
-		page = w.post("/signin/enrol", "attempt", attempt, "kind", "recovery")
+		once, _ := page.doc.Find("input[name=once]").Attr("value")
+		page = w.post("/signin/enrol", "attempt", attempt, "kind", "recovery", "once", once)
 		var codes []string
 		for _, n := range page.doc.Find("#codes code").EachIter() {
 			codes = append(codes, n.Text())
@@ -415,6 +416,13 @@ func TestRecoveryCodes_AreShownOnceAndWorkOnce(t *testing.T) {
 		}
 		if to, _ := page.doc.Find("a[download]").Attr("href"); !strings.Contains(to, url.PathEscape(codes[9])) {
 			t.Errorf("the file: %s", to)
+		}
+		// Who loads the page with the codes again sends the form again. It makes no others: these hold.
+		again := w.post("/signin/enrol", "attempt", attempt, "kind", "recovery", "once", once)
+		if next, _ := again.doc.Find("input[name=once]").Attr("value"); again.status != http.StatusConflict ||
+			again.doc.Find("#codes").Length() != 0 || next == "" || next == once ||
+			!strings.Contains(again.doc.Find("main").Text(), "They are not shown again") {
+			t.Errorf("sent again: %d %s", again.status, again.doc.Find("main").Text())
 		}
 		if a := w.post("/signin/enrol", "attempt", attempt, "kind", "recovery", "kept", "yes"); a.header.Get("Location") != "/o/northwind/me/security" {
 			t.Errorf("afterwards: %d %s", a.status, a.doc.Find("main").Text())
