@@ -17,7 +17,7 @@ describe("every page", { timeout: 1_200_000 }, () => {
     browser = await startBrowser();
     here = await startNorthwind({ kind: "sqlite" });
     ann = (await here.entra("POST", "/Users", entraUser("ann"))).json.id;
-    await here.entra("POST", "/Users", entraUser("ben"));
+    for (const name of ["ben", "pia", "pete"]) await here.entra("POST", "/Users", entraUser(name));
     london = (await here.entra("POST", "/Groups", entraGroup("London Team", "grp-london"))).json.id;
     await here.entra("PATCH", `/Groups/${london}`, patch({ op: "Add", path: "members", value: [{ value: ann }] }));
     const someone = await person(browser);
@@ -124,6 +124,8 @@ describe("every page", { timeout: 1_200_000 }, () => {
     suspend: `/o/northwind/users/${ann}/do/suspend`,
     delete: `/o/northwind/users/${ann}/do/delete`,
     give: `/o/northwind/users/${nora}/give?role=asset-editor&resource=london-1`,
+    "give-several": `/o/northwind/users/give?back=inbox&user=${ann}&user=${nora}&role=asset-editor&resource=london-1`,
+    "give-nobody": "/o/northwind/users/give",
     restrict: `/o/northwind/users/${nora}/restrict`,
     groups: "/o/northwind/groups",
     group: `/o/northwind/groups/${london}`,
@@ -261,4 +263,56 @@ describe("every page", { timeout: 1_200_000 }, () => {
       assert.deepEqual(await tour(look, "out", outside(), undefined), []);
     });
   }
+
+  test("people who are ticked in a list are given the same roles", async () => {
+    const visitor = await person(browser, { storageState: await operator.context.storageState() });
+    const { page } = visitor;
+    await page.goto(`${here.url}/o/northwind/inbox`);
+    const give = page.getByRole("button", { name: "Give those chosen roles…" });
+    const dialog = page.getByRole("dialog");
+    await give.click();
+    await dialog.getByText("Nobody is chosen").waitFor();
+    await dialog.getByRole("link", { name: "Back" }).click();
+    // All of the page, then two of them; the keyboard does what the mouse does.
+    const all = page.getByLabel("All on this page");
+    await all.check();
+    const boxes = page.locator("input[name=user]");
+    const n = await boxes.count();
+    assert.ok(n >= 2, `${n} people wait`);
+    await page.getByText(`${n} chosen`).waitFor();
+    await all.uncheck();
+    assert.equal(await page.locator("input[name=user]:checked").count(), 0);
+    for (const name of ["Pia", "Pete"]) {
+      await page.getByLabel(`Choose ${name} of Northwind`).focus();
+      await page.keyboard.press("Space");
+    }
+    await page.getByText("2 chosen").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: path.join(out, "inbox-chosen.png") });
+    await give.focus();
+    await page.keyboard.press("Enter");
+    await dialog.getByRole("heading", { name: "Give 2 people the same roles" }).waitFor();
+    await page.locator("#dialog #role-asset-editor").check();
+    await page.locator("#dialog #resource-london-1").check();
+    await dialog.getByText("2 people of 2 gain something.").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: path.join(out, "dialog-give-several.png") });
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("status").getByText("2 people hold Asset Editor at London 1 now.").waitFor();
+    assert.equal(await page.getByRole("link", { name: /^(Pia|Pete) of Northwind/ }).count(), 0);
+    // Without script: the same, by whole pages.
+    const plain = await browser.newContext({ javaScriptEnabled: false, storageState: await operator.context.storageState() });
+    const quiet = await plain.newPage();
+    await quiet.goto(`${here.url}/o/northwind/users?q=northwind.example`);
+    for (const name of ["Pia", "Ben"]) await quiet.getByLabel(new RegExp(`^Choose ${name}`)).check();
+    await quiet.getByRole("button", { name: "Give those chosen roles…" }).click();
+    await quiet.getByRole("heading", { name: "Give 2 people the same roles" }).waitFor();
+    await quiet.locator("#role-asset-editor").check();
+    await quiet.locator("#resource-london-1").check();
+    await quiet.getByRole("button", { name: "Save" }).click();
+    await quiet.getByText("All 2 hold Asset Editor at London 1 now; it was given to those who did not: 1 person.").waitFor();
+    await plain.close();
+    assert.deepEqual(visitor.violations, []);
+    await visitor.close();
+  });
 });

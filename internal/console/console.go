@@ -87,6 +87,8 @@ func (c *Console) organization(r chi.Router) {
 	r.Get("/inbox/settle", c.view("inbox", "Leave all as is", c.confirmSettleAll))
 	r.Post("/inbox/settle", c.change(c.settleAll))
 	r.Get("/users", c.view("users", "Users", c.users))
+	r.Get("/users/give", c.view("users", "Give several people roles", c.giveSeveralDialog))
+	r.Post("/users/give", c.show(c.save("users", c.chooseForSeveral)))
 	r.Route("/users/{user}", func(r chi.Router) {
 		r.Get("/", c.view("users", "User", c.user))
 		r.Get("/groups", c.view("users", "User", c.userGroups))
@@ -99,7 +101,7 @@ func (c *Console) organization(r chi.Router) {
 		r.Post("/settle", c.change(c.settle))
 		r.Post("/carry", c.change(c.carry))
 		r.Get("/give", c.view("users", "Give roles", c.giveDialog))
-		r.Post("/give", c.show(c.give))
+		r.Post("/give", c.show(c.save("users", c.choose)))
 		r.Get("/grants/{grant}/remove", c.view("users", "Take a role away", c.removeDialog))
 		r.Post("/grants/{grant}/remove", c.change(c.remove))
 		r.Get("/restrict", c.view("users", "Restrict", c.restrictDialog))

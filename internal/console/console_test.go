@@ -32,7 +32,7 @@ func (h *house) at(name string) string { return "/o/northwind/users/" + string(h
 func (h *house) pages() []string {
 	out := []string{"/", "/setup", "/operator/signin", "/operator/log"}
 	for _, p := range []string{
-		"", "/inbox", "/users", "/groups", "/groups/night-shift", "/resources", "/roles", "/directories", "/directories/entra/tokens", "/directories/entra/tokens/new", "/directories/entra/tokens/of/main",
+		"", "/inbox", "/users", "/users/give?back=inbox", "/users/give?role=asset-editor&resource=emea&user=" + string(h.users["Niko New"]), "/groups", "/groups/night-shift", "/resources", "/roles", "/directories", "/directories/entra/tokens", "/directories/entra/tokens/new", "/directories/entra/tokens/of/main",
 		"/directories/entra/tokens/of/main/revoke", "/groups/night-shift/give?role=viewer&resource=emea", "/groups/night-shift/add",
 		"/groups/night-shift/delete", "/new-group", "/connections", "/applications",
 		"/conflicts", "/audit",

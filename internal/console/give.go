@@ -22,7 +22,8 @@ import (
 // giveForm is the dialog in which roles are given: what is chosen so far, what can be chosen and why not the rest, and what
 // it would change. The whole is worked out anew at each choice, by the code that decides when it is saved.
 type giveForm struct {
-	person    // who would hold them; of a group only the frame and what it gives
+	person                        // who would hold them; of a group and of several only the frame, and what it gives
+	Several   []*access.Effective // of several people: who would hold them
 	Title     string
 	Form      templ.SafeURL // where it is sent
 	Home      templ.SafeURL // where Cancel leads
@@ -35,10 +36,13 @@ type giveForm struct {
 	Changes   []changeLine
 	Impact    *impact // of a group: who of its members gains what
 	Summary   string
-	Problem   string // why it cannot be saved as chosen
-	Fault     string // why saving was refused
-	First     string // the input that gets the focus
-	Back      string // "inbox" for who came from there
+	Problem   string        // why it cannot be saved as chosen
+	Fault     string        // why saving was refused
+	First     string        // the input that gets the focus
+	Back      string        // "inbox" for who came from there
+	Gives     []store.Grant // what saving it writes
+	Saved     string        // what is said then
+	Then      templ.SafeURL // and where it leads
 }
 
 // pick is one checkbox: chosen by hand, ticked because something else brings it, or greyed with the reason.
@@ -96,10 +100,26 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 		return giveForm{}, err
 	}
 	f.pick(v, facts, access.Grant{User: p.User.ID}, chosen, p.Access)
-	if f.Problem == "" {
-		f.Changes = changeLines(p.Access, access.Decide(facts, v.now))
+	if f.Problem != "" {
+		return f, nil
+	}
+	f.Changes = changeLines(p.Access, access.Decide(facts, v.now))
+	f.Gives = f.grants(store.Grant{User: p.User.ID})
+	f.Saved, f.Then = p.User.Name()+" holds "+f.Summary+" now.", p.at("")
+	// Who gives without users.read no longer reaches the user now.
+	if f.Back == "inbox" || !v.viewer.reaches(access.UsersRead, p.Access) {
+		f.Then = v.at("inbox")
 	}
 	return f, nil
+}
+
+// grants is what is wanted, for one who gets it.
+func (f *giveForm) grants(to store.Grant) (out []store.Grant) {
+	for _, want := range f.Wants {
+		to.Role, to.Resource, to.Expires = want.Role, want.Resource, want.Expires
+		out = append(out, to)
+	}
+	return out
 }
 
 // pick works out what is chosen and what can be, and adds what would be given to the facts. To is the user or the group that
@@ -116,7 +136,11 @@ func (f *giveForm) pick(v *visit, facts *access.Facts, to access.Grant, chosen u
 	roles = slices.DeleteFunc(roles, func(r id.Role) bool {
 		return slices.ContainsFunc(roles, func(o id.Role) bool { return o != r && facts.Catalogue.Carries(o, r) })
 	})
-	f.Roles = rolePicks(g, facts, f.Access, roles, resources)
+	holders := f.Several
+	if len(holders) == 0 {
+		holders = []*access.Effective{f.Access}
+	}
+	f.Roles = rolePicks(g, facts, holders, roles, resources)
 	f.Resources = resourcePicks(g, facts, roles, resources)
 	// The dialog opens on its first choice. When a choice re-renders it, the focus stays where it is.
 	rerendered := strings.HasPrefix(v.r.Header.Get("HX-Source"), "form")
@@ -212,12 +236,12 @@ func endOf(day string) (time.Time, error) {
 }
 
 // rolePicks says of each role whether it can be chosen: implied by a chosen one, held already, excluded, beyond the ceiling.
-func rolePicks(g access.Giver, f *access.Facts, e *access.Effective, chosen []id.Role, at []id.Resource) []pick {
+func rolePicks(g access.Giver, f *access.Facts, holders []*access.Effective, chosen []id.Role, at []id.Resource) []pick {
 	var out []pick
 	for _, r := range f.Catalogue.Roles() {
 		p := pick{ID: string(r.ID), Name: f.Catalogue.Name(r.ID), Detail: detailOf(f.Catalogue, r.ID), Type: kindOf(r)}
 		brings := slices.IndexFunc(chosen, func(o id.Role) bool { return o != r.ID && f.Catalogue.Carries(o, r.ID) })
-		held := heldAt(e, r.ID, at)
+		held := heldByAll(holders, r.ID, at)
 		switch {
 		case slices.Contains(chosen, r.ID):
 			p.Chosen = true
@@ -226,12 +250,25 @@ func rolePicks(g access.Giver, f *access.Facts, e *access.Effective, chosen []id
 		case held != "":
 			p.Ticked, p.Why = true, held
 		default:
-			p.Why = blockedRole(g, f, e, r.ID, at)
+			p.Why = blockedRole(g, f, holders, r.ID, at)
 			p.Blocked = p.Why != ""
 		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// heldByAll says why everybody of some holds a role at all of the resources already, or "".
+func heldByAll(holders []*access.Effective, r id.Role, at []id.Resource) (because string) {
+	for _, e := range holders {
+		if because = heldAt(e, r, at); because == "" {
+			return ""
+		}
+	}
+	if len(holders) > 1 {
+		because = "All of them hold it already"
+	}
+	return because
 }
 
 // heldAt says why a role is held at all of the resources already, or "".
@@ -261,13 +298,20 @@ func heldAt(e *access.Effective, r id.Role, at []id.Resource) string {
 	return because
 }
 
-func blockedRole(g access.Giver, f *access.Facts, e *access.Effective, r id.Role, at []id.Resource) string {
+func blockedRole(g access.Giver, f *access.Facts, holders []*access.Effective, r id.Role, at []id.Resource) string {
 	if !f.Catalogue.Covers(f.Organization.Available, r) {
 		return f.Organization.Name + " may not use this role; an operator decides on that."
 	}
-	for _, h := range e.Kept() {
-		if slices.Contains(f.Catalogue.Excluded(r), h.Role) {
-			return "Nobody may hold this together with " + f.Catalogue.Name(h.Role) + "."
+	for _, e := range holders {
+		for _, h := range e.Kept() {
+			if !slices.Contains(f.Catalogue.Excluded(r), h.Role) {
+				continue
+			}
+			why := "Nobody may hold this together with " + f.Catalogue.Name(h.Role) + "."
+			if len(holders) > 1 {
+				why = e.User.Name + " holds " + f.Catalogue.Name(h.Role) + ", and nobody may hold this together with it."
+			}
+			return why
 		}
 	}
 	where := at
@@ -342,56 +386,52 @@ func (c *Console) giveDialog(v *visit, tx *store.Tx) (templ.Component, error) {
 	return givePage(f), nil
 }
 
-// give saves what was chosen: all of it, or nothing.
-func (c *Console) give(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
-	}
-	v, err := c.visit(w, r, "users", "")
-	if err != nil {
-		return redirected(w, r, err)
-	}
-	var f giveForm
-	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) (err error) {
-		if err = v.fill(tx); err != nil {
-			return err
+// save is the door at which one of these dialogs is sent: all of what was chosen is given, or nothing.
+func (c *Console) save(section string, choose func(*visit, *store.Tx, url.Values) (giveForm, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return fault.Wrap(err, fault.Invalid, "The form could not be read.")
 		}
-		if f, err = c.choose(v, tx, r.PostForm); err != nil {
-			return err
-		}
-		if f.Problem != "" {
-			return fault.New(fault.Invalid, "%s", f.Problem)
-		}
-		reason, err := reasonOf(v)
+		v, err := c.visit(w, r, section, "")
 		if err != nil {
-			return err
+			return redirected(w, r, err)
 		}
-		for _, want := range f.Wants {
-			if _, err := tx.Give(v.ctx, v.viewer.actor, store.Grant{
-				User: f.User.ID, Role: want.Role, Resource: want.Resource, Reason: reason, Expires: want.Expires,
-			}); err != nil {
+		var f giveForm
+		err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) (err error) {
+			if err = v.fill(tx); err != nil {
 				return err
 			}
+			if f, err = choose(v, tx, r.PostForm); err != nil {
+				return err
+			}
+			if f.Problem != "" {
+				return fault.New(fault.Invalid, "%s", f.Problem)
+			}
+			reason, err := reasonOf(v)
+			if err != nil {
+				return err
+			}
+			for _, g := range f.Gives {
+				g.Reason = reason
+				if _, err := tx.Give(v.ctx, v.viewer.actor, g); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			// Nothing was saved; what was chosen stays on the page, with the reason above it.
+			if kind := fault.KindOf(err); f.Title != "" && kind != fault.Internal && kind != fault.Unavailable {
+				status, failure := page.FailureOf(err)
+				f.Fault = failure.Said
+				return page.Render(w, r, status, givePage(f))
+			}
+			return c.refusedChange(v, err)
 		}
+		c.setFlash(w, f.Saved)
+		http.Redirect(w, r, string(f.Then), http.StatusSeeOther)
 		return nil
-	})
-	if err != nil {
-		// Nothing was saved; what was chosen stays on the page, with the reason above it.
-		if kind := fault.KindOf(err); f.User != nil && kind != fault.Internal && kind != fault.Unavailable {
-			status, failure := page.FailureOf(err)
-			f.Fault = failure.Said
-			return page.Render(w, r, status, givePage(f))
-		}
-		return c.refusedChange(v, err)
 	}
-	c.setFlash(w, f.User.Name()+" holds "+f.Summary+" now.")
-	to := string(f.at(""))
-	// Who gives without users.read no longer reaches the user now.
-	if r.PostForm.Get("back") == "inbox" || !v.viewer.reaches(access.UsersRead, f.Access) {
-		to = string(v.at("inbox"))
-	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
-	return nil
 }
 
 // removal is the dialog that takes a grant away: what is lost, and what remains through other ways.

@@ -1,7 +1,7 @@
 package console
 
 import (
-	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"github.com/vestibule-id/vestibule/internal/directory"
 	"github.com/vestibule-id/vestibule/internal/fault"
 	"github.com/vestibule-id/vestibule/internal/id"
-	"github.com/vestibule-id/vestibule/internal/page"
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
@@ -25,7 +24,7 @@ func (c *Console) mountGroups(r chi.Router) {
 	r.Route("/groups/{group}", func(r chi.Router) {
 		r.Get("/", c.view("groups", "Group", c.group))
 		r.Get("/give", c.view("groups", "Give roles", c.groupGiveDialog))
-		r.Post("/give", c.show(c.groupGive))
+		r.Post("/give", c.show(c.save("groups", c.chooseForGroup)))
 		r.Get("/{kind:grants|mappings}/{given}/remove", c.view("groups", "Take a role away", c.groupTakeDialog))
 		r.Post("/{kind:grants|mappings}/{given}/remove", c.change(c.groupTake))
 		r.Get("/add", c.view("groups", "Add members", c.addMemberDialog))
@@ -234,13 +233,13 @@ func (c *Console) group(v *visit, tx *store.Tx) (templ.Component, error) {
 }
 
 // chooseForGroup works out the dialog in which a group is given roles.
-func (c *Console) chooseForGroup(v *visit, tx *store.Tx, chosen map[string][]string) (giveForm, group, error) {
+func (c *Console) chooseForGroup(v *visit, tx *store.Tx, chosen url.Values) (giveForm, error) {
 	g, err := c.oneGroup(v, tx)
 	if err != nil {
-		return giveForm{}, g, err
+		return giveForm{}, err
 	}
 	if !g.Gives {
-		return giveForm{}, g, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
+		return giveForm{}, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
 			v.organization.Name, v.organization.Name)
 	}
 	f := giveForm{
@@ -249,72 +248,26 @@ func (c *Console) chooseForGroup(v *visit, tx *store.Tx, chosen map[string][]str
 	before := len(g.Facts.Grants)
 	f.pick(v, g.Facts, access.Grant{Group: g.Group.ID}, chosen)
 	if f.Problem != "" {
-		return f, g, nil
+		return f, nil
 	}
 	added := g.Facts.Grants[before:]
 	users, err := tx.UsersInGroup(v.ctx, g.Group.ID)
 	if err != nil {
-		return f, g, err
+		return f, err
 	}
 	i, err := impactOf(v, tx, users, func(of *access.Facts) { of.Grants = append(of.Grants, added...) })
 	f.Impact, f.Problem = &i, i.Refused
-	return f, g, err
+	f.Gives = f.grants(store.Grant{Group: g.Group.ID})
+	f.Saved, f.Then = g.Group.Name+" gives "+f.Summary+" now.", g.at("")
+	return f, err
 }
 
 func (c *Console) groupGiveDialog(v *visit, tx *store.Tx) (templ.Component, error) {
-	f, _, err := c.chooseForGroup(v, tx, v.r.URL.Query())
+	f, err := c.chooseForGroup(v, tx, v.r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
 	return givePage(f), nil
-}
-
-// groupGive saves what was chosen: all of it, or nothing.
-func (c *Console) groupGive(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return fault.Wrap(err, fault.Invalid, "The form could not be read.")
-	}
-	v, err := c.visit(w, r, "groups", "")
-	if err != nil {
-		return redirected(w, r, err)
-	}
-	var f giveForm
-	var g group
-	err = c.DB.Write(v.ctx, organizationOf(r), func(tx *store.Tx) (err error) {
-		if err = v.fill(tx); err != nil {
-			return err
-		}
-		if f, g, err = c.chooseForGroup(v, tx, r.PostForm); err != nil {
-			return err
-		}
-		if f.Problem != "" {
-			return fault.New(fault.Invalid, "%s", f.Problem)
-		}
-		reason, err := reasonOf(v)
-		if err != nil {
-			return err
-		}
-		for _, want := range f.Wants {
-			if _, err := tx.Give(v.ctx, v.viewer.actor, store.Grant{
-				Group: g.Group.ID, Role: want.Role, Resource: want.Resource, Reason: reason, Expires: want.Expires,
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		// Nothing was saved; what was chosen stays on the page, with the reason above it.
-		if kind := fault.KindOf(err); f.Title != "" && kind != fault.Internal && kind != fault.Unavailable {
-			status, failure := page.FailureOf(err)
-			f.Fault = failure.Said
-			return page.Render(w, r, status, givePage(f))
-		}
-		return c.refusedChange(v, err)
-	}
-	c.setFlash(w, g.Group.Name+" gives "+f.Summary+" now.")
-	http.Redirect(w, r, string(g.at("")), http.StatusSeeOther)
-	return nil
 }
 
 // groupChange is a dialog that says what a change to a group leads to before it is done.

@@ -68,6 +68,7 @@ var sensitive = []door{
 	{post, "/conflicts/{conflict}", nil},   // "the same person" hands an account over
 	{post, "/groups/{group}/members", nil}, // a group may give anything
 	{post, "/users/{user}/give", (*visit).givesPower},
+	{post, "/users/give", (*visit).givesPower},
 	{post, "/groups/{group}/give", (*visit).givesPower},
 	{post, "/invitations", (*visit).givesPower},
 	{post, "/invitations/list/send", nil}, // each row may name roles of its own

@@ -55,6 +55,7 @@ func sensitiveForms(h *house) map[string]struct {
 		"cut a provider":          {"/providers/fieldserv/cut", "/providers/fieldserv/cut", []string{"reason", "done"}},
 		"give a protected role":   {user + "/give", "", []string{"role", "owner", "resource", "northwind", "reason", "deputy"}},
 		"give who gives":          {user + "/give", "", []string{"role", "receptionist", "resource", "northwind"}},
+		"give several who give":   {"/users/give", "", []string{"user", string(h.users["Niko New"]), "role", "receptionist", "resource", "northwind"}},
 		"a group gives":           {"/groups/night-shift/give", "", []string{"role", "user-admin", "resource", "northwind"}},
 		"invite an owner":         {"/invitations", "", []string{"email", "new@northwind.example", "role", "owner", "resource", "northwind"}},
 		"invite a list":           {"/invitations/list/send", "", []string{"text", "new@northwind.example"}},

@@ -61,8 +61,7 @@ func (c *Console) person(v *visit, tx *store.Tx) (person, error) {
 	if err != nil {
 		return person{}, err
 	}
-	waits := v.viewer.gives() && v.viewer.inboxOnly() == nil && !e.BeyondDefaults()
-	if !v.viewer.reaches(access.UsersRead, e) && !waits {
+	if !v.viewer.meets(e) {
 		return person{}, fault.New(fault.NotFound, "There is no user %s in this organization.", u.ID)
 	}
 	p := person{frame: v.frame, User: u, Access: e, Status: statusOf(u), Manages: v.viewer.reaches(access.UsersManage, e)}

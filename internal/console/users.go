@@ -77,6 +77,7 @@ type usersList struct {
 	Full      bool
 	Scope     string             // what part of the organization the viewer sees, if not all
 	Invites   bool               // the viewer may invite
+	Gives     bool               // the viewer may give roles
 	Providers []relationshipLine // whose people work here too, for those who decide on that
 }
 
@@ -122,7 +123,7 @@ func (c *Console) users(v *visit, tx *store.Tx) (templ.Component, error) {
 		return nil, err
 	}
 	l.Seats, l.Full = seats(limit, used), limit > 0 && used >= limit
-	l.Invites = v.viewer.may(access.UsersManage)
+	l.Invites, l.Gives = v.viewer.may(access.UsersManage), v.viewer.gives()
 	if v.provides() == nil {
 		serving, err := tx.Providers(v.ctx)
 		if err != nil {
@@ -275,6 +276,12 @@ func (v *viewer) inboxOnly() []id.User {
 		return nil
 	}
 	return v.only
+}
+
+// meets reports whether the viewer comes upon somebody at all: whom users.read reaches, and of the inbox whoever the viewer may
+// give a role to.
+func (v *viewer) meets(e *access.Effective) bool {
+	return v.reaches(access.UsersRead, e) || v.gives() && v.inboxOnly() == nil && !e.BeyondDefaults()
 }
 
 // sourceWords says where a user comes from.

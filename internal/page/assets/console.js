@@ -80,6 +80,20 @@
     for (const field of document.querySelectorAll("[data-narrow]")) if (field.value) narrow(field);
   });
 
+  // The lines of a list that are chosen for one form: how many, and all of the page at once.
+  const choosing = (event) => {
+    const form = event.target.form;
+    const all = form?.querySelector("[data-choose-all]");
+    if (!all) return;
+    const boxes = [...form.elements].filter((e) => e.name === "user");
+    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+    const n = boxes.filter((box) => box.checked).length;
+    all.checked = n > 0 && n === boxes.length;
+    all.indeterminate = n > 0 && n < boxes.length;
+    form.querySelector("[role=status]").textContent = n > 0 ? `${n} chosen` : "";
+  };
+  document.addEventListener("change", choosing);
+
   // A form whose answer shows a secret goes once: of two clicks the browser would show the answer to the second, which says only that
   // the form was sent already.
   document.addEventListener("submit", (event) => {
