@@ -65,7 +65,7 @@ type room struct {
 }
 
 const (
-	roomMost = 1 << 20 // of each that is kept: a full batch of the request log
+	roomMost = 256 << 10 // of each that is kept: a full batch of creates; one of the request log is more, and rare
 	// roomAround is more than a message usually has beside its texts, with an eighth of them for numbers that follow.
 	roomAround = 1 << 10
 )
