@@ -13,10 +13,10 @@ import (
 	"github.com/vestibule-id/vestibule/internal/store"
 )
 
-// severalAtOnce is how many people are given roles in one step: several pages of a list, and as many as its preview works out.
+// severalAtOnce is how many people are given roles in one step: several pages of a list, and fewer than its preview looks at (impactOver).
 const severalAtOnce = 100
 
-// several reads the people whom a list's checkboxes name, by name. Each must be one whose page the viewer may open.
+// several reads the people whom a list's checkboxes name. Each must be one whose page the viewer may open.
 func (c *Console) several(v *visit, tx *store.Tx, chosen []string) ([]*access.Effective, error) {
 	if !v.viewer.gives() {
 		return nil, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
