@@ -81,6 +81,12 @@ func changeLines(before, after *access.Effective) []changeLine {
 	return out
 }
 
+// givesNothing refuses who may give no role anywhere.
+func (v *visit) givesNothing() error {
+	return fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
+		v.organization.Name, v.organization.Name)
+}
+
 // choose works out the dialog from what is chosen.
 func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, error) {
 	p, err := c.person(v, tx)
@@ -88,8 +94,7 @@ func (c *Console) choose(v *visit, tx *store.Tx, chosen url.Values) (giveForm, e
 		return giveForm{}, err
 	}
 	if !v.viewer.gives() {
-		return giveForm{}, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
-			v.organization.Name, v.organization.Name)
+		return giveForm{}, v.givesNothing()
 	}
 	if p.User.Status == directory.Deleted {
 		return giveForm{}, fault.New(fault.Conflict, "%s is deleted. Restore the user first.", p.User.Name())

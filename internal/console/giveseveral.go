@@ -19,17 +19,16 @@ const severalAtOnce = 100
 // several reads the people whom a list's checkboxes name. Each must be one whose page the viewer may open.
 func (c *Console) several(v *visit, tx *store.Tx, chosen []string) ([]*access.Effective, error) {
 	if !v.viewer.gives() {
-		return nil, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
-			v.organization.Name, v.organization.Name)
+		return nil, v.givesNothing()
 	}
 	var users []id.User
 	for _, u := range chosen {
 		if !slices.Contains(users, id.User(u)) {
 			users = append(users, id.User(u))
 		}
-	}
-	if len(users) > severalAtOnce {
-		return nil, fault.New(fault.Invalid, "%s people were chosen. Choose at most %s at once.", number(len(users)), number(severalAtOnce))
+		if len(users) > severalAtOnce {
+			return nil, fault.New(fault.Invalid, "More people were chosen than are given roles in one step. Choose at most %s at once.", number(severalAtOnce))
+		}
 	}
 	held, err := tx.AccessOf(v.ctx, users)
 	if err != nil {
@@ -58,7 +57,7 @@ func (c *Console) chooseForSeveral(v *visit, tx *store.Tx, chosen url.Values) (g
 		return giveForm{}, err
 	}
 	home := v.at("users")
-	if chosen.Get("back") == "inbox" {
+	if chosen.Get("back") == "inbox" || !v.viewer.may(access.UsersRead) {
 		home, v.section = v.at("inbox"), "inbox"
 	}
 	f := giveForm{
@@ -80,28 +79,20 @@ func (c *Console) chooseForSeveral(v *visit, tx *store.Tx, chosen url.Values) (g
 		return f, nil
 	}
 	added := facts.Grants[before:]
-	missing := func(e *access.Effective) (out []access.Grant) {
-		for _, g := range added {
-			if !slices.ContainsFunc(e.Kept(), func(h access.Held) bool { return covers(e, h, g) }) {
-				g.User = e.User.ID
-				out = append(out, g)
-			}
-		}
-		return out
-	}
 	var users []id.User
-	var given int
 	gets := map[id.User][]access.Grant{}
 	for _, e := range people {
 		users = append(users, e.User.ID)
-		gets[e.User.ID] = missing(e)
-		for _, g := range gets[e.User.ID] {
-			f.Gives = append(f.Gives, store.Grant{User: e.User.ID, Role: g.Role, Resource: g.Resource, Expires: g.Expires})
-		}
-		if len(gets[e.User.ID]) > 0 {
-			given++
+		for _, g := range added {
+			if slices.ContainsFunc(e.Kept(), func(h access.Held) bool { return covers(e, h, g) }) {
+				continue
+			}
+			g.User = e.User.ID
+			gets[g.User] = append(gets[g.User], g)
+			f.Gives = append(f.Gives, store.Grant{User: g.User, Role: g.Role, Resource: g.Resource, Expires: g.Expires})
 		}
 	}
+	given := len(gets)
 	if given == 0 {
 		f.Problem = "All of them hold this already."
 		return f, nil

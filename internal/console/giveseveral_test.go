@@ -99,6 +99,15 @@ func TestGiveSeveral_TheSameToAllWhoAreChosen(t *testing.T) {
 		if diff := cmp.Diff(h.given("Liv Later"), []string{"Liv Later: asset-editor at london-1"}); diff != "" {
 			t.Error(diff)
 		}
+
+		// Whoever gives and does not read users goes back to the list that opens for them.
+		h.user("northwind", "Rita Reception")
+		h.give("Rita Reception", "receptionist", "northwind")
+		newcomer := string(h.user("northwind", "Nell Newcomer"))
+		got = h.as("northwind", "Rita Reception").post(give, "user", newcomer, "role", "asset-editor", "resource", "london-1")
+		if got.status != http.StatusSeeOther || got.location != inbox {
+			t.Errorf("answers %d to %q: %s", got.status, got.location, got.text("main"))
+		}
 	})
 }
 
@@ -131,7 +140,7 @@ func TestGiveSeveral_AllOfThemOrNobody(t *testing.T) {
 			"of another organization": {"Olivia Owner", []string{"user", niko, "user", femi}, chosen, http.StatusNotFound, "Choose again"},
 			"deleted":                 {"Olivia Owner", []string{"user", niko, "user", gone}, chosen, http.StatusConflict, "Gwen Gone is deleted"},
 			"nobody":                  {"Olivia Owner", nil, chosen, http.StatusUnprocessableEntity, "Nobody is chosen"},
-			"too many":                {"Olivia Owner", many, chosen, http.StatusUnprocessableEntity, "at most 100 at once"},
+			"too many":                {"Olivia Owner", many, chosen, http.StatusUnprocessableEntity, "Choose at most 100 at once"},
 			"above the ceiling":       {"Adam Admin", []string{"user", niko}, []string{"role", "owner", "resource", "northwind"}, http.StatusUnprocessableEntity, "You may not give"},
 			"out of sight":            {"Sven Site", []string{"user", niko}, []string{"role", "asset-editor", "resource", "london-1"}, http.StatusNotFound, "Choose again"},
 			"who gives nothing":       {"Dana Dubois", []string{"user", niko}, []string{"role", "viewer", "resource", "northwind"}, http.StatusForbidden, "may give others"},

@@ -239,8 +239,7 @@ func (c *Console) chooseForGroup(v *visit, tx *store.Tx, chosen url.Values) (giv
 		return giveForm{}, err
 	}
 	if !g.Gives {
-		return giveForm{}, fault.New(fault.Forbidden, "You hold no role in %s that may give others. An administrator of %s can give you one.",
-			v.organization.Name, v.organization.Name)
+		return giveForm{}, v.givesNothing()
 	}
 	f := giveForm{
 		person: person{frame: v.frame, Access: g.Access}, Title: "Give " + g.Group.Name + " roles", Form: g.at("give"), Home: g.at(""),
